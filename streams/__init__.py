@@ -1,0 +1,1 @@
+"""The log: topic table, Kafka clients, embedded broker, ingest, replay, record, simulated market."""
