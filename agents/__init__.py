@@ -1,0 +1,1 @@
+"""Faust agents and their compute: tick worker, frames, kernels and signals."""

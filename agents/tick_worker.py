@@ -1,0 +1,171 @@
+"""The tick worker: one Faust process a device, an agent on ``market.ticks``.
+
+Thin on purpose: Faust hands events in, :class:`agents.pipeline.TickPipeline` does the rest. What Faust
+must not do (acknowledge on its own, keep tables, wait for streams to run empty) is switched off here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import faust
+from faust.types import EventT, StreamT
+
+from agents.configuration import partition_config
+from agents.partition import Message
+from agents.pipeline import TickPipeline
+from agents.worker_web import add_pages
+from schemas.settings import Settings
+from streams import topics
+from streams.clients import addresses, security
+
+log = logging.getLogger("tapestream.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """What the command line says of one worker process."""
+
+    name: str
+    web_port: int
+    log_level: str = "INFO"
+
+
+class FaustEvent:
+    """A Faust event as the pipeline's :class:`agents.pipeline.LogEvent`."""
+
+    __slots__ = ("_event", "message")
+
+    def __init__(self, event: EventT) -> None:
+        raw = event.message
+        self._event = event
+        self.message = Message(
+            raw.offset, int((raw.timestamp or 0) * 1000), list(raw.headers or ()), raw.value
+        )
+
+    def ack(self) -> None:
+        """Let the group commit past it."""
+        self._event.ack()
+
+    def drop_payload(self) -> None:
+        """Free the bytes while the event waits for its checkpoint."""
+        self.message = None  # type: ignore[assignment]
+        self._event.value = None
+        self._event.message.value = None
+
+
+class TickWorker:
+    """The Faust application and its pipeline."""
+
+    def __init__(self, settings: Settings, options: WorkerOptions) -> None:
+        self.settings = settings
+        self.options = options
+        self.failure: BaseException | None = None
+        self.app = self._new_app()
+        config = partition_config(settings)
+        self.pipeline = TickPipeline(settings, config, self._on_failure)
+        self._add_agent()
+        self._add_lifecycle()
+        add_pages(self.app, self.pipeline, options.name)
+
+    def _new_app(self) -> faust.App:
+        settings = self.settings
+        hosts = ";".join(f"kafka://{host}:{port}" for host, port in addresses(settings.broker))
+        return faust.App(
+            topics.group(settings),
+            broker=hosts,
+            broker_credentials=_credentials(settings),
+            broker_client_id=f"tapestream-{self.options.name}",
+            broker_session_timeout=settings.session_timeout_s,
+            broker_heartbeat_interval=settings.session_timeout_s / 6,
+            broker_commit_interval=0.5,
+            consumer_max_fetch_size=8 * 1_048_576,
+            consumer_auto_offset_reset="earliest",
+            # Messages, not bytes: a frame is about 300 KB, so this is a few MB a partition.
+            stream_buffer_maxsize=16,
+            stream_wait_empty=False,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            autodiscover=False,
+            datadir=str(settings.data_dir / "faust" / self.options.name),
+            web_bind=settings.host,
+            web_host=settings.host,
+            web_port=self.options.web_port,
+            web_in_thread=False,
+            web_stats_enabled=True,
+            web_tables_enabled=False,
+            web_graph_enabled=False,
+            web_router_enabled=False,
+            web_metrics_enabled=False,
+            worker_redirect_stdouts=False,
+            logging_config=None,
+            key_serializer="raw",
+            value_serializer="raw",
+        )
+
+    def _add_agent(self) -> None:
+        ticks = self.app.topic(
+            topics.name(self.settings, topics.TICKS), key_serializer="raw", value_serializer="raw"
+        )
+
+        @self.app.agent(ticks, name="tick-agent", isolated_partitions=True)
+        async def tick_agent(stream: StreamT[bytes]) -> None:
+            async for event in stream.noack().events():
+                await self.pipeline.accept(event.message.partition, FaustEvent(event))
+
+    def _add_lifecycle(self) -> None:
+        app, pipeline = self.app, self.pipeline
+        name = topics.name(self.settings, topics.TICKS)
+
+        @app.on_partitions_assigned.connect
+        async def assigned(_: Any, assigned: set[Any], **__: Any) -> None:
+            pipeline.assign({tp.partition for tp in assigned if tp.topic == name})
+
+        @app.on_partitions_revoked.connect
+        async def revoked(_: Any, revoked: set[Any], **__: Any) -> None:
+            await pipeline.release({tp.partition for tp in revoked if tp.topic == name}, app.consumer.commit)
+
+        @app.on_before_shutdown.connect
+        async def closing(_: Any, **__: Any) -> None:
+            await pipeline.close(app.consumer.commit)
+
+        @app.task
+        async def opening() -> None:
+            await pipeline.start()
+
+    def _on_failure(self, reason: BaseException) -> None:
+        self.failure = reason
+        self.app.loop.create_task(self.app.crash(reason))
+
+    def run(self) -> None:
+        """Run until a signal or a failure; returns after a clean stop.
+
+        Raises
+        ------
+        TapestreamError
+            The reason of a failure.
+        """
+        worker = self.app.Worker(
+            loglevel=self.options.log_level, quiet=True, redirect_stdouts=False, override_logging=False
+        )
+        with contextlib.suppress(SystemExit):
+            worker.execute_from_commandline()
+        if self.failure is not None:
+            raise self.failure
+
+
+def _credentials(settings: Settings) -> Any:
+    options = security(settings)
+    if "SASL" in settings.security_protocol:
+        return faust.SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            mechanism=options["sasl_mechanism"],
+            ssl_context=options.get("ssl_context"),
+        )
+    if "SSL" in settings.security_protocol:
+        return faust.SSLCredentials(options["ssl_context"])
+    return None
