@@ -1,0 +1,118 @@
+"""Kafka clients made from the settings, and the rule that maps a symbol to its partition.
+
+Topic names are full names, as :func:`streams.topics.name` gives them. Only ``streams`` imports the Kafka
+client; what others need of it is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.partitioner import murmur2
+
+from schemas.settings import MAX_MESSAGE_BYTES, Settings
+from streams.credentials import security, ssl_context
+from streams.reach import START_BROKER, addresses, wait_for_broker
+
+__all__ = [
+    "MAX_RECORD_BYTES",
+    "START_BROKER",
+    "addresses",
+    "admin",
+    "consumer",
+    "partition_of",
+    "producer",
+    "security",
+    "ssl_context",
+    "started",
+    "wait_for_broker",
+]
+
+MAX_RECORD_BYTES = MAX_MESSAGE_BYTES - 4_096
+"""Most bytes of key, value and headers in one record that :func:`producer` takes.
+
+Above its limit a broker refuses the whole batch; what is kept free holds the batch's own header.
+"""
+
+Client = TypeVar("Client")
+
+
+def producer(settings: Settings, **overrides: Any) -> AIOKafkaProducer:
+    """A producer that waits for all replicas and cannot write a record twice.
+
+    Await the future that ``send`` returns: a refused batch is told nowhere else. Start it by
+    :func:`started`, or by its own ``start``.
+    """
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.broker,
+        "client_id": "tapestream",
+        "acks": "all",
+        "enable_idempotence": True,
+        "max_batch_size": MAX_RECORD_BYTES,
+        "max_request_size": MAX_RECORD_BYTES,
+        "linger_ms": 1,
+        **security(settings),
+    }
+    return AIOKafkaProducer(**(options | overrides))
+
+
+def consumer(settings: Settings, *topics: str, **overrides: Any) -> AIOKafkaConsumer:
+    """A consumer that starts at the beginning and commits only when told to.
+
+    Pass ``group_id=topics.group(settings, ...)`` to join a group.
+    """
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.broker,
+        "client_id": "tapestream",
+        "auto_offset_reset": "earliest",
+        "enable_auto_commit": False,
+        "fetch_max_bytes": 64 * 1_048_576,
+        "max_partition_fetch_bytes": 8 * 1_048_576,
+        "fetch_max_wait_ms": 100,
+        **security(settings),
+    }
+    return AIOKafkaConsumer(*topics, **(options | overrides))
+
+
+def admin(settings: Settings, **overrides: Any) -> AIOKafkaAdminClient:
+    """A client that creates, deletes and describes topics and groups."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.broker,
+        "client_id": "tapestream",
+        "request_timeout_ms": 15_000,
+        **security(settings),
+    }
+    return AIOKafkaAdminClient(**(options | overrides))
+
+
+@asynccontextmanager
+async def started(settings: Settings, client: Client) -> AsyncIterator[Client]:
+    """Start a client of this module, and stop it when the block ends.
+
+    Raises
+    ------
+    BrokerUnavailable
+        When nobody answers.
+    BrokerError
+        When the broker refuses us.
+    """
+    await wait_for_broker(settings, timeout_s=0.0)
+    try:
+        await client.start()  # type: ignore[attr-defined]
+        yield client
+    finally:
+        await client.stop()  # type: ignore[attr-defined]
+
+
+@lru_cache(maxsize=1 << 17)
+def partition_of(symbol: str, partitions: int) -> int:
+    """The partition of a symbol: what Kafka's own clients choose for the key ``symbol`` in UTF-8.
+
+    Cached, because the hash is computed in Python and a market has few symbols.
+    """
+    return int((murmur2(symbol.encode()) & 0x7FFF_FFFF) % partitions)
