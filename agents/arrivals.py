@@ -8,7 +8,8 @@ that what is said about it later has its true coordinates.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from agents.kernels.reorder import release
 from agents.kernels.run import NO_WATERMARK, FrameResult, run
 from agents.kernels.state import PartitionState
-from schemas.ticks import COLUMNS, Array, Sequences, Ticks
+from schemas.ticks import COLUMNS, NUMERIC, Array, Sequences, Ticks
 
 Origins = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
@@ -92,17 +93,72 @@ class Arrivals:
 
 
 class Waiting:
-    """Ticks that arrived and may not go on yet, and the running maximum of event time."""
+    """Ticks that arrived and may not go on yet, and the largest event time so far."""
+
+    def __init__(self) -> None:
+        self._running_max = NO_WATERMARK
+        self._held: dict[str, Array] = {name: np.empty(0, dtype) for name, dtype in _HELD.items()}
 
     def __len__(self) -> int:
-        return 0
+        return len(self._held["symbol"])
 
     def arrive(self, arrived: Arrivals, lateness_ns: int) -> Arrivals:
-        raise NotImplementedError
+        """Let ticks in, and out those whose turn it is; see :func:`agents.kernels.reorder.release`.
+
+        Bad ticks stay outside: their event time must not move the watermark. What sequence numbers promise
+        is taken from the message that lets a tick go.
+        """
+        assert isinstance(arrived.origins, int)
+        good = np.flatnonzero(arrived.codes == 0)
+        new = {name: arrived.columns[name][good] for name in NUMERIC}
+        new["symbol"] = arrived.symbol_ids[good]
+        new["offset"] = np.full(len(good), arrived.origins, np.int64)
+        new["row"] = good.astype(np.int64)
+        released = release(
+            self._held["ts_event_ns"],
+            self._held["kind"],
+            new["ts_event_ns"],
+            new["kind"],
+            self._running_max,
+            lateness_ns,
+            arrived.final_wm,
+        )
+        every = {name: np.concatenate([self._held[name], new[name]]) for name in _HELD}
+        self._held = {name: column[released.held] for name, column in every.items()}
+        self._running_max = released.running_max
+        out = {name: column[released.order] for name, column in every.items()}
+        return Arrivals(
+            out.pop("symbol"),
+            out,
+            np.zeros(len(released.order), np.uint8),
+            arrived.sequences,
+            (out.pop("offset"), out.pop("row")),
+            np.ascontiguousarray(released.wm_before),
+            released.final_wm,
+        )
 
     def to_bytes(self) -> bytes:
-        return b""
+        """The whole content; :meth:`from_bytes` gives it back."""
+        columns = [self._held[name].tobytes() for name in _HELD]
+        return b"".join([_HEAD.pack(self._running_max, len(self)), *columns])
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Waiting:
-        return cls()
+        """The inverse of :meth:`to_bytes`; ValueError or struct.error for anything else."""
+        waiting = cls()
+        waiting._running_max, n = _HEAD.unpack_from(data)
+        at = _HEAD.size
+        for name, dtype in _HELD.items():
+            waiting._held[name] = np.frombuffer(data, dtype, n, at).copy()
+            at += n * dtype.itemsize
+        if at != len(data):
+            raise ValueError(f"waiting ticks have {len(data)} bytes, their header says {at}")
+        return waiting
+
+
+_HEAD = struct.Struct("<qq")
+_HELD: dict[str, np.dtype[Any]] = {
+    **COLUMNS,
+    "offset": np.dtype(np.int64),
+    "row": np.dtype(np.int64),
+}

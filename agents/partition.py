@@ -29,6 +29,7 @@ from agents.signals import SignalSpec
 from agents.symbol_index import SymbolIndex
 from agents.troubles import findings
 from schemas.errors import FrameError, TickError
+from schemas.frame import encode_frame
 from schemas.headers import H_WATERMARK, Headers, check_version, get_header
 from schemas.ticks import PRICE_SCALE, Ticks, make_ticks
 from streams.clients import partition_of
@@ -291,6 +292,21 @@ class Partition:
                 self.open_offsets[window] = (open_ns, offset)
 
 
+def warm_up(config: PartitionConfig) -> None:
+    """Load or compile every kernel, so that the first message does not wait for it."""
+    seconds = np.array([1, 2, 3]) * 1_000_000_000 + 1_700_000_000_000_000_000
+    ticks = make_ticks(
+        ("WARM",),
+        ts_event_ns=seconds,
+        symbol=[0, 0, 0],
+        kind=[0, 1, 0],
+        bid_px=[PRICE_SCALE, 0, PRICE_SCALE],
+        ask_px=[2 * PRICE_SCALE, 0, 2 * PRICE_SCALE],
+        trade_px=[0, PRICE_SCALE, 0],
+    )
+    Partition(config).process(Message(0, 0, [], encode_frame(ticks)))
+
+
 _NOTHING = make_ticks((), ts_event_ns=[], symbol=[], kind=[])
 
 
@@ -335,4 +351,4 @@ _FAULTY = {
 
 
 def _show(column: str, value: np.generic) -> str:
-    return f"{value / PRICE_SCALE}" if column.endswith("_px") else f"{value}"
+    return f"{value.item() / PRICE_SCALE}" if column.endswith("_px") else f"{value}"

@@ -77,7 +77,9 @@ class PartitionRunner:
                 return
             if step is Step.FILL:
                 await self._fill(*self.cursor.missing(message.offset))
+            self.pipeline.note_event()
             await self._compute(message)
+            self.pipeline.last_event_s = time.perf_counter()
             event.drop_payload()
             self._unacked.append((message.offset, event))
 
@@ -209,6 +211,8 @@ class TickPipeline:
         self.failure: BaseException | None = None
         self.checkpoint_s = 0.0
         self.checkpoints_written = 0
+        self.first_event_s = 0.0
+        self.last_event_s = 0.0
         self._on_failure = on_failure
         self._producer: Any = None
         self._assigned_once = False
@@ -288,6 +292,11 @@ class TickPipeline:
         await self.release(set(self._assigned), commit)
         if self._producer is not None:
             await self._producer.stop()
+
+    def note_event(self) -> None:
+        """Remember when the first event came, for rates."""
+        if not self.first_event_s:
+            self.first_event_s = time.perf_counter()
 
     def fail(self, reason: BaseException) -> None:
         """Stop for good: nothing is computed, written or acknowledged any more."""

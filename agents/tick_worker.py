@@ -15,7 +15,7 @@ import faust
 from faust.types import EventT, StreamT
 
 from agents.configuration import partition_config
-from agents.partition import Message
+from agents.partition import Message, warm_up
 from agents.pipeline import TickPipeline
 from agents.worker_web import add_pages
 from schemas.settings import Settings
@@ -66,6 +66,7 @@ class TickWorker:
         self.failure: BaseException | None = None
         self.app = self._new_app()
         config = partition_config(settings)
+        warm_up(config(0))
         self.pipeline = TickPipeline(settings, config, self._on_failure)
         self._add_agent()
         self._add_lifecycle()

@@ -47,6 +47,7 @@ class Accounts:
             "watermark_ns": runner.state.watermark_ns,
             "symbols": len(runner.state.symbols),
             "checkpoint_bytes": runner.checkpoint_bytes,
+            "recovery_seconds": round(runner.recovery_s, 6),
         }
 
     def _end_offset(self, partition: int) -> int | None:
@@ -64,6 +65,7 @@ class Accounts:
             "failure": str(pipeline.failure) if pipeline.failure else None,
             "checkpoints": pipeline.checkpoints_written,
             "checkpoint_seconds": round(pipeline.checkpoint_s, 6),
+            "flow_seconds": round(pipeline.last_event_s - pipeline.first_event_s, 6),
             "busy_seconds": round(time.process_time(), 3),
             "partitions": self.rows(),
         }

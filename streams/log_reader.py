@@ -25,7 +25,9 @@ class LogReader:
         self._consumer: AIOKafkaConsumer | None = None
 
     async def __aenter__(self) -> LogReader:
-        consumer = clients.consumer(self._settings)
+        # A broker answers the requests of a connection in turn, so a fetch that waits for more would hold up
+        # the next question by as long; we read what is there and never wait for more.
+        consumer = clients.consumer(self._settings, fetch_max_wait_ms=2, retry_backoff_ms=5)
         try:
             await consumer.start()
         except KafkaError as exc:

@@ -1,0 +1,160 @@
+"""Latency added to a bare relay: 200 frames a second of 500 ticks, frame in to output out.
+
+The relay is an aiokafka consumer and producer in one process, the same two hops without any work: it
+sends on what it reads. Frames are 100 ms of event time each and windows 100 ms long, so that every frame
+closes windows and the worker answers every frame. Both answer the same paced load, by turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from bench.lab import START_NS, Worker, environment, forget_outputs, lab
+from schemas.frame import encode_frame
+from schemas.headers import VERSION_HEADER, get_origin
+from schemas.settings import Settings
+from streams import admin, clients, topics
+from streams.market.config import MarketConfig
+from streams.market.market import SimulatedMarket
+
+FRAMES_PER_S = 200
+TICKS = 500
+
+
+def run(seconds: float = 15.0, rounds: int = 3, seed: int = 3) -> dict[str, Any]:
+    """Measure; starts a broker of its own.
+
+    Returns
+    -------
+    dict
+        Milliseconds: ``relay_p50_ms``, ``relay_p99_ms``, ``ours_p50_ms``, ``ours_p99_ms`` (medians of the
+        rounds) and ``added_p99_ms`` (median of the differences of neighbouring rounds).
+    """
+    found: dict[str, list[tuple[float, float]]] = {"relay": [], "ours": []}
+    with lab(partitions=1, windows_ms=(100, 1_000)) as settings:
+        asyncio.run(admin.ensure_topics(settings))
+        frames = _frames(round(seconds * FRAMES_PER_S), seed)
+        for number in range(rounds):
+            found["relay"].append(_relay(settings, frames))
+            found["ours"].append(_ours(settings, frames, number))
+    result: dict[str, Any] = {}
+    for name, pairs in found.items():
+        result[f"{name}_p50_ms"] = round(statistics.median(p50 for p50, _ in pairs), 3)
+        result[f"{name}_p99_ms"] = round(statistics.median(p99 for _, p99 in pairs), 3)
+    added = [o[1] - r[1] for o, r in zip(found["ours"], found["relay"], strict=True)]
+    result["added_p99_ms"] = round(statistics.median(added), 3)
+    result |= {"frames_per_s": FRAMES_PER_S, "ticks_per_frame": TICKS, "rounds": rounds, "seconds": seconds}
+    return result
+
+
+def _frames(count: int, seed: int) -> list[bytes]:
+    market = SimulatedMarket(MarketConfig(20, seed=seed, start_ns=START_NS, rate_per_s=200.0))
+    frames = []
+    for number in range(count):
+        ticks = market.block(n_ticks=TICKS)
+        # Same ticks, but each frame is spread over its own 100 ms of event time.
+        ticks.columns["ts_event_ns"] = START_NS + number * 100_000_000 + np.arange(TICKS) * 199_000
+        ticks.columns["ts_recv_ns"] = ticks.columns["ts_event_ns"] + 1_000
+        frames.append(encode_frame(ticks))
+    return frames
+
+
+def _relay(settings: Settings, frames: list[bytes]) -> tuple[float, float]:
+    asyncio.run(_fresh(settings))
+    program = (
+        "import asyncio\nfrom bench.latency import relay\nfrom schemas.settings import load_settings\n"
+        "asyncio.run(relay(load_settings()))"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program], env=environment(settings))
+    try:
+        return asyncio.run(_drive(settings, frames))
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def _ours(settings: Settings, frames: list[bytes], number: int) -> tuple[float, float]:
+    asyncio.run(_fresh(settings))
+    own = settings.model_copy(update={"group": f"latency-{number}"})
+    with Worker(own, f"latency-{number}"):
+        return asyncio.run(_drive(settings, frames))
+
+
+async def _fresh(settings: Settings) -> None:
+    await admin.delete_topics(settings, topics.TICKS)
+    await forget_outputs(settings)
+
+
+async def relay(settings: Settings) -> None:
+    """Send on every message of the ticks to the features, with its offset in a header, until killed."""
+    source, target = topics.name(settings, topics.TICKS), topics.name(settings, topics.FEATURES)
+    consumer = clients.consumer(settings, source)
+    producer = clients.producer(settings, linger_ms=0)
+    await consumer.start()
+    await producer.start()
+    while True:
+        for records in (await consumer.getmany(timeout_ms=500)).values():
+            for record in records:
+                origin = f"{topics.TICKS}[0]@{record.offset}#0".encode()
+                await producer.send(
+                    target, record.value, partition=0, headers=[("tapestream-origin", origin)]
+                )
+
+
+async def _drive(settings: Settings, frames: list[bytes]) -> tuple[float, float]:
+    """Send the frames at their pace; milliseconds from each send to its first answer: p50, p99."""
+    producer = clients.producer(settings, linger_ms=0)
+    consumer = clients.consumer(settings, topics.name(settings, topics.FEATURES), fetch_max_wait_ms=500)
+    await producer.start()
+    await consumer.start()
+    sent: dict[int, float] = {}
+    answered: dict[int, float] = {}
+    done = asyncio.Event()
+
+    async def listen() -> None:
+        while not done.is_set():
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                now = time.perf_counter()
+                for record in records:
+                    origin = get_origin(record.headers)
+                    if origin is not None:
+                        answered.setdefault(origin.offset, now)
+
+    listening = asyncio.create_task(listen())
+    name = topics.name(settings, topics.TICKS)
+    await _warm_up(producer, name, frames[:40], answered)
+    first = 40
+    start = time.perf_counter()
+    for number, frame in enumerate(frames[first:]):
+        wait = start + number / FRAMES_PER_S - time.perf_counter()
+        if wait > 0:
+            await asyncio.sleep(wait)
+        sent[first + number] = time.perf_counter()
+        await producer.send(name, frame, partition=0, headers=[VERSION_HEADER])
+    await asyncio.sleep(1.0)
+    done.set()
+    await listening
+    await producer.stop()
+    await consumer.stop()
+    # The first frames after the warm-up still settle; the last may still be under way.
+    waits = [1e3 * (answered[n] - at) for n, at in sent.items() if n in answered][200:]
+    if len(waits) < 0.95 * (len(sent) - 200):
+        raise RuntimeError(f"only {len(waits)} of {len(sent)} frames were answered")
+    p50, p99 = np.percentile(waits, [50, 99])
+    return float(p50), float(p99)
+
+
+async def _warm_up(producer: Any, name: str, frames: list[bytes], answered: dict[int, float]) -> None:
+    """Send the first frames one by one until whoever answers is up."""
+    for number, frame in enumerate(frames):
+        await producer.send_and_wait(name, frame, partition=0, headers=[VERSION_HEADER])
+        deadline = time.monotonic() + (60.0 if number == 1 else 0.2)
+        while not answered and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
