@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import struct
+import zlib
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ H_CHECKPOINT = "tapestream-checkpoint"
 PART_BYTES = MAX_RECORD_BYTES - 4_096
 _SCAN_RECORDS = 64
 _LENGTH = struct.Struct("<Q")
+_HEAD = struct.Struct("<QI")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def cut(checkpoint: Checkpoint, token: str) -> Parts:
     meta = dumps({"next_offset": checkpoint.next_offset, "positions": checkpoint.positions})
     body = _LENGTH.pack(len(meta)) + meta + checkpoint.state
     packed: bytes = pa.compress(body, codec="lz4", asbytes=True)
-    packed = _LENGTH.pack(len(body)) + packed
+    packed = _HEAD.pack(len(body), zlib.crc32(packed)) + packed
     pieces = [packed[i : i + PART_BYTES] for i in range(0, len(packed), PART_BYTES)]
     messages = []
     for index, piece in enumerate(pieces):
@@ -99,13 +101,25 @@ def join(pieces: list[bytes], slot: int) -> Checkpoint:
     """
     packed = b"".join(pieces)
     try:
-        (size,) = _LENGTH.unpack_from(packed)
-        body = pa.decompress(packed[_LENGTH.size :], size, codec="lz4", asbytes=True)
+        size, checksum = _HEAD.unpack_from(packed)
+        content = packed[_HEAD.size :]
+        if zlib.crc32(content) != checksum:
+            raise ValueError("its checksum differs")
+        body = pa.decompress(content, size, codec="lz4", asbytes=True)
         (length,) = _LENGTH.unpack_from(body)
         start = _LENGTH.size + length
         meta = loads(body[_LENGTH.size : start])
         return Checkpoint(meta["next_offset"], meta["positions"], body[start:], slot)
-    except (pa.ArrowException, OSError, struct.error, FrameError, KeyError, TypeError, ValueError) as exc:
+    except (
+        pa.ArrowException,
+        OSError,
+        struct.error,
+        FrameError,
+        KeyError,
+        TypeError,
+        ValueError,
+        MemoryError,
+    ) as exc:
         raise CheckpointError(f"a checkpoint is damaged: {exc}") from exc
 
 
