@@ -16,6 +16,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from schemas.settings import Settings
 from schemas.ticks import Ticks
 from streams import checkpoints, topics
@@ -31,6 +33,8 @@ def environment(settings: Settings) -> dict[str, str]:
     env = {k: v for k, v in os.environ.items() if not k.startswith("TAPESTREAM_")}
     for name in settings.model_fields_set | {"session_timeout_s", "checkpoint_interval_s"}:
         value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
         env[f"TAPESTREAM_{name.upper()}"] = json.dumps(value) if isinstance(value, tuple) else str(value)
     return env
 

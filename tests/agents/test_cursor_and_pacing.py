@@ -10,9 +10,7 @@ from agents.cursor import Cursor, Step
 from agents.pacing import CheckpointPacer
 
 
-def test_an_event_the_state_has_is_skipped_the_next_is_computed_and_a_later_one_waits_for_the_range_before() -> (
-    None
-):
+def test_an_event_the_state_has_is_skipped_and_one_too_far_waits_for_the_range_before() -> None:
     cursor = Cursor(10)
     assert [cursor.see(offset) for offset in (9, 10, 11)] == [Step.SKIP, Step.COMPUTE, Step.FILL]
     assert cursor.missing(14) == (10, 14)
