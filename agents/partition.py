@@ -23,7 +23,7 @@ from agents.kernels.state import PartitionState
 from agents.kernels.validate import CODES, validate
 from agents.micro_prices import MicroPriceTable
 from agents.outputs import Output, OutputList, Trouble, bad_rows_frame, encode_quality, quality_events
-from agents.rows import FeatureTable, bar_payloads, feature_payloads
+from agents.rows import FeatureTable, RowWriter
 from agents.signal_emission import Positions, emit_signals
 from agents.signals import SignalSpec
 from agents.symbol_index import SymbolIndex
@@ -79,6 +79,7 @@ class Partition:
         self.kernel = PartitionState(config.kernel)
         self.positions = Positions(config.signals)
         self.waiting = Waiting()
+        self.rows = RowWriter(config.kernel.windows_ns)
         self.open_offsets: dict[int, tuple[int, int]] = {}
 
     @property
@@ -252,9 +253,9 @@ class Partition:
         windows_ns = self.config.kernel.windows_ns
         key = str(self.config.partition).encode()
         table = FeatureTable(result.feature_ints, result.features, windows_ns)
-        for payload in feature_payloads(table, self.symbols.names):
+        for payload in self.rows.features(table, self.symbols.names):
             outputs.add(FEATURES, key, payload)
-        for payload in bar_payloads(result.bar_ints, result.bars, windows_ns, self.symbols.names):
+        for payload in self.rows.bars(result.bar_ints, result.bars, self.symbols.names):
             outputs.add(BARS, key, payload)
         self.accounting.feature_rows += len(table)
         self.accounting.bars += result.n_bars

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.frame import write_batch
+from schemas.ipc_template import END_OF_STREAM, BatchTemplate, split_stream
 
 KEY_FIELDS = ("symbol", "window_ns", "open_ns", "close_ns")
 
@@ -79,37 +80,78 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-def encode_rows(
-    schema: pa.Schema,
-    symbols: list[str],
-    symbol_ids: Ints,
-    window_ns: Ints,
-    ints: Ints,
-    floats: Floats,
-) -> Iterator[bytes]:
-    """Write rows as frames of at most :data:`MAX_ROWS`; the same bytes for the same rows.
+class RowEncoder:
+    """Writes rows of one schema as frames, with the bytes that pyarrow would write.
 
     Parameters
     ----------
     schema
         :data:`FEATURE_SCHEMA` or :data:`BAR_SCHEMA`.
-    symbols
-        Names by symbol id.
-    symbol_ids, window_ns
-        One a row.
-    ints
-        (columns, rows): ``open_ns``, ``close_ns``, then the schema's other integers, in order.
-    floats
-        (columns, rows): the schema's float columns, in order.
     """
-    for start in range(0, len(symbol_ids), MAX_ROWS):
-        rows = slice(start, start + MAX_ROWS)
-        used, codes = np.unique(symbol_ids[rows], return_inverse=True)
-        names = pa.array([symbols[i] for i in used], pa.utf8())
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._template = BatchTemplate(lambda n: self.plain(["A"], *self._blank(n)))
+        self._start: tuple[int, bytes] = (-1, b"")
+
+    def _blank(self, rows: int) -> tuple[Ints, Ints, Ints, Floats]:
+        integers = sum(pa.types.is_integer(field.type) for field in self._schema) - 1
+        floats = len(self._schema) - 2 - integers
+        zeros = np.zeros(rows, np.int64)
+        return zeros, zeros, np.zeros((integers, rows), np.int64), np.zeros((floats, rows))
+
+    def encode(
+        self, symbols: list[str], symbol_ids: Ints, window_ns: Ints, ints: Ints, floats: Floats
+    ) -> Iterator[bytes]:
+        """Frames of at most :data:`MAX_ROWS` rows; the same bytes for the same rows, always.
+
+        Parameters
+        ----------
+        symbols
+            Names by symbol id. A frame's dictionary holds all of them when most are used, else those used.
+        symbol_ids, window_ns
+            One a row.
+        ints
+            (columns, rows): ``open_ns``, ``close_ns``, then the schema's other integers, in order.
+        floats
+            (columns, rows): the schema's float columns, in order.
+        """
+        for start in range(0, len(symbol_ids), MAX_ROWS):
+            rows = slice(start, start + MAX_ROWS)
+            names, codes = symbols, symbol_ids[rows]
+            n = len(codes)
+            if len(symbols) > 4 * n:
+                used, codes = np.unique(codes, return_inverse=True)
+                names = [symbols[i] for i in used]
+            padded = np.zeros(n + n % 2, np.int32)
+            padded[:n] = codes
+            yield b"".join(
+                (
+                    self._stream_start(names, names is symbols),
+                    self._template.head(n),
+                    padded.tobytes(),
+                    window_ns[rows].tobytes(),
+                    ints[:, rows].tobytes(),
+                    floats[:, rows].tobytes(),
+                    END_OF_STREAM,
+                )
+            )
+
+    def _stream_start(self, names: list[str], lasting: bool) -> bytes:
+        """Schema and dictionary; those of all symbols are kept until there are more of them."""
+        if lasting and self._start[0] == len(names):
+            return self._start[1]
+        start = split_stream(self.plain(names, *self._blank(1)))[0]
+        if lasting:
+            self._start = (len(names), start)
+        return start
+
+    def plain(self, names: list[str], codes: Ints, window_ns: Ints, ints: Ints, floats: Floats) -> bytes:
+        """The frame as pyarrow writes it: slow, and what :meth:`encode` must equal."""
         columns = [
-            pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), names),
-            pa.array(window_ns[rows]),
-            *(pa.array(column[rows]) for column in ints),
-            *(pa.array(column[rows]) for column in floats),
+            pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(names, pa.utf8())),
+            pa.array(window_ns),
+            *(pa.array(column) for column in ints),
+            *(pa.array(column) for column in floats),
         ]
-        yield write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+        return write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))

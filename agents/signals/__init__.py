@@ -13,7 +13,7 @@ signal that raises.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,7 +36,7 @@ class FeatureRows:
     symbol_ids: npt.NDArray[np.int64]
     window_ns: int
     close_ns: int
-    columns: dict[str, npt.NDArray[Any]]
+    columns: Mapping[str, npt.NDArray[Any]]
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         return self.columns[name]

@@ -17,6 +17,7 @@ LEAVE = 0.5
 """… and stay while it is above this many times: the hysteresis that keeps us from flickering."""
 MIN_T = 2.0
 """A slope less sure than this many standard errors is no slope; it takes us in, never out."""
+LEAST_COST_BPS = 1e-3
 
 
 @signal(
@@ -42,15 +43,13 @@ def order_flow(rows: FeatureRows, sides: Sides, fee_bps: float) -> Decision:
         NaN features (too few windows yet) mean staying out.
     """
     expected = rows["expected_move_bps"]
-    cost = 0.5 * rows["spread"] / rows["mid"] * 1e4 + fee_bps
-    known = np.isfinite(expected) & np.isfinite(cost)
-    expected = np.where(known, expected, 0.0)
-    cost = np.where(known, cost, np.inf)
+    cost = rows["spread"] * 5e3 / rows["mid"] + fee_bps
     # A locked book has no spread, and without a fee no cost: then any expected move would be "strong".
-    strength = np.abs(expected) / np.maximum(cost, 1e-3)
-    direction = np.sign(expected).astype(np.int8)
-    sure = np.abs(np.nan_to_num(rows["ofi_t"])) >= MIN_T
-    enters = (strength >= ENTER) & sure
+    strength = np.abs(expected) / np.maximum(cost, LEAST_COST_BPS)
+    known = strength < np.inf  # and so is neither of the two NaN
+    strength = np.where(known, strength, 0.0)
+    direction = np.sign(np.where(known, expected, 0.0)).astype(np.int8)
+    enters = (strength >= ENTER) & (np.abs(rows["ofi_t"]) >= MIN_T)
     stays = (direction == sides) & (strength >= LEAVE)
-    side = np.where(enters | stays, direction, np.int8(0)).astype(np.int8)
-    return Decision(side, strength, expected, np.where(known, cost, np.nan))
+    side = np.where(enters | stays, direction, np.int8(0))
+    return Decision(side, strength, expected, cost)

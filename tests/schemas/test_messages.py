@@ -32,9 +32,7 @@ TRADE = {
 }
 
 
-@given(
-    st.from_regex(r"\A[a-z.]{1,20}\Z"), st.integers(0, 4096), st.integers(0, 2**62), st.integers(0, 10**6)
-)
+@given(st.from_regex(r"\A[a-z.]{1,20}\Z"), st.integers(0, 4096), st.integers(0, 2**62), st.integers(0, 10**6))
 def test_an_origin_reads_back_what_it_wrote(topic: str, partition: int, offset: int, index: int) -> None:
     origin = Origin(topic, partition, offset, index)
     assert Origin.parse(str(origin)) == origin
