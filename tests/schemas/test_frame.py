@@ -170,3 +170,44 @@ def test_arrow_and_numpy_agree_on_every_column() -> None:
     kinds = {name: str(kind) for name, kind in ARROW_TYPES.items() if name != "symbol"}
     names = {"f8": "double", "i8": "int64", "u1": "uint8", "i1": "int8", "u8": "uint64"}
     assert kinds == {name: names[dtype.str[1:]] for name, dtype in COLUMNS.items() if name != "symbol"}
+
+
+@given(
+    rows=st.lists(st.integers(0, 200), min_size=1, max_size=6),
+    seed=st.integers(0, 1000),
+    used=st.sets(st.sampled_from(["ts_recv_ns", "trade_px", "aggressor", "sequence", "trade_sz"])),
+)
+@settings(max_examples=60, deadline=None)
+def test_frames_of_a_known_layout_read_the_same_as_through_arrow(
+    rows: list[int], seed: int, used: set[str]
+) -> None:
+    rng = np.random.default_rng(seed)
+    for n in (100, *rows):
+        columns = {name: rng.integers(0, 2, n) for name in (*used, "symbol", "kind")}
+        ticks = make_ticks(("A", "B"), Sequences(True, False), ts_event_ns=rng.integers(1, 99, n), **columns)
+        payload = encode_frame(ticks)
+        short, long = decode_frame(payload), decode_frame(memoryview(payload))
+        assert same(short, ticks)
+        assert same(long, ticks)
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_mutated_bytes_of_a_known_layout_read_the_same_as_through_arrow(data: st.DataObject) -> None:
+    payload = bytearray(encode_frame(quotes(100)))
+    decode_frame(bytes(payload))
+    for _ in range(data.draw(st.integers(1, 3))):
+        payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
+    cut = bytes(payload[: data.draw(st.integers(0, len(payload)))])
+    for candidate in (bytes(payload), cut):
+        results = []
+        for form in (candidate, memoryview(candidate)):
+            try:
+                results.append(decode_frame(form))
+            except FrameError as error:
+                results.append(error.problem)
+        short, long = results
+        if isinstance(short, str) or isinstance(long, str):
+            assert short == long
+        else:
+            assert same(short, long)
