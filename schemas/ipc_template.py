@@ -75,6 +75,7 @@ class BatchTemplate:
         self._by_eight = nine - eight - self._by_row - self._by_two
         self._constant = eight - 8 * self._by_row - 4 * self._by_two - self._by_eight
         self._base = learnt[0].copy()
+        self._heads: dict[int, bytes] = {}
         if any(self.head(n) != words.tobytes() for n, words in checks.items()):
             raise ValueError("the metadata is no linear function of the number of rows")
         counts = (self._constant == 0) & (self._by_row == 1) & (self._by_two == 0) & (self._by_eight == 0)
@@ -87,6 +88,14 @@ class BatchTemplate:
 
     def head(self, rows: int) -> bytes:
         """Metadata of a batch of ``rows`` rows, with its length prefix."""
+        known = self._heads.get(rows)
+        if known is None:
+            if len(self._heads) >= 4_096:
+                self._heads.clear()
+            known = self._heads[rows] = self._fill(rows)
+        return known
+
+    def _fill(self, rows: int) -> bytes:
         words = self._base.copy()
         words[self._where] = (
             self._constant

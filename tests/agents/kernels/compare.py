@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -95,7 +96,7 @@ def run_all(
     everything = columns(ticks)
     edges = [0, *sorted(cuts), len(ticks)]
     out = Collected()
-    for i, (a, b) in enumerate(zip(edges, edges[1:], strict=False)):
+    for i, (a, b) in enumerate(itertools.pairwise(edges)):
         last = i == len(edges) - 2
         out.add(
             run(
