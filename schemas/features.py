@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from schemas.frame import write_batch
-from schemas.ipc_template import END_OF_STREAM, BatchTemplate, split_stream
+from schemas.ipc import END_OF_STREAM, BatchTemplate, split_stream, write_batch
 
 KEY_FIELDS = ("symbol", "window_ns", "open_ns", "close_ns")
 

@@ -7,13 +7,12 @@ Any Arrow in any language writes and reads it. The columns and their units are i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pyarrow as pa
 
 from schemas.errors import FrameError
-from schemas.ipc_template import END_OF_STREAM, BatchTemplate, split_stream
+from schemas.frame_layouts import Layouts, zeros
+from schemas.ipc import first_line, read_batch, write_batch
 from schemas.ticks import ARROW_TYPES, COLUMNS, NUMERIC, REQUIRED, Array, Sequences, Ticks
 
 _DENSE = b"dense_sequences"
@@ -44,41 +43,6 @@ def encode_frame(ticks: Ticks) -> bytes:
     return write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
 
 
-def write_batch(batch: pa.RecordBatch) -> bytes:
-    """An Arrow IPC stream of one record batch."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
-
-
-def read_batch(payload: bytes | memoryview) -> pa.RecordBatch:
-    """The one record batch of an Arrow IPC stream, over the payload's own bytes.
-
-    Raises
-    ------
-    FrameError
-        When it is no Arrow stream, is cut short, or does not hold exactly one batch.
-    """
-    try:
-        reader = pa.ipc.open_stream(pa.py_buffer(payload))
-        batch = reader.read_next_batch()
-    except StopIteration:
-        raise FrameError("an Arrow stream without a record batch", "write one batch a message") from None
-    except (pa.ArrowException, OSError, ValueError) as exc:
-        raise FrameError(
-            f"not an Arrow IPC stream of one batch: {_first_line(exc)}",
-            "write the frame with an Arrow IPC stream writer",
-        ) from exc
-    try:
-        reader.read_next_batch()
-    except StopIteration:
-        return batch
-    except (pa.ArrowException, OSError, ValueError) as exc:
-        raise FrameError(f"bytes after the first batch are no Arrow: {_first_line(exc)}") from exc
-    raise FrameError("an Arrow stream of more than one batch", "write one batch a message")
-
-
 def decode_frame(payload: bytes | memoryview) -> Ticks:
     """Read a frame without copying: the columns are views of the payload's bytes, read-only.
 
@@ -98,106 +62,13 @@ def decode_frame(payload: bytes | memoryview) -> Ticks:
     except FrameError:
         raise
     except (pa.ArrowException, ValueError, OSError, MemoryError) as exc:
-        raise FrameError(f"a damaged Arrow batch: {_first_line(exc)}") from exc
+        raise FrameError(f"a damaged Arrow batch: {first_line(exc)}") from exc
     if isinstance(payload, bytes) and ticks.null_rows is None:
         _LAYOUTS.learn(payload, batch.schema, ticks)
     return ticks
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """Frames that begin with the same schema and dictionary, and where their columns lie."""
-
-    start: bytes
-    symbols: tuple[str, ...]
-    sequences: Sequences
-    names: tuple[str, ...]
-    template: BatchTemplate
-
-    def read(self, payload: bytes) -> Ticks | None:
-        """The ticks, or None when the payload is not exactly of this layout."""
-        if not payload.startswith(self.start):
-            return None
-        rows = self.template.rows_of(payload, len(self.start))
-        if rows is None:
-            return None
-        at = len(self.start) + self.template.size
-        columns: dict[str, Array] = {}
-        for name in self.names:
-            dtype = COLUMNS[name]
-            if at + rows * dtype.itemsize > len(payload):
-                return None
-            columns[name] = np.frombuffer(payload, dtype, rows, at)
-            at += (rows * dtype.itemsize + 7) // 8 * 8
-        if payload[at:] != END_OF_STREAM:
-            return None
-        codes = columns["symbol"]
-        if rows and (int(codes.min()) < 0 or int(codes.max()) >= len(self.symbols)):
-            return None  # the long way says what is wrong
-        for name in NUMERIC:
-            if name not in columns:
-                columns[name] = _zeros(name, rows)
-        return Ticks(self.symbols, columns, self.sequences)
-
-
-class _Layouts:
-    """Layouts seen lately: writers send the same one again and again.
-
-    Reading a frame through Arrow costs 50 µs, a twentieth of what a frame may cost at all; by its
-    layout a quarter of that. Whatever is not byte for byte where the layout says it is goes the long way.
-    """
-
-    _MOST = 64
-
-    def __init__(self) -> None:
-        self._layouts: list[_Layout] = []
-        self._templates: dict[bytes, BatchTemplate | None] = {}
-
-    def read(self, payload: bytes) -> Ticks | None:
-        for place, layout in enumerate(self._layouts):
-            ticks = layout.read(payload)
-            if ticks is not None:
-                if place:
-                    self._layouts.insert(0, self._layouts.pop(place))
-                return ticks
-        return None
-
-    def learn(self, payload: bytes, schema: pa.Schema, ticks: Ticks) -> None:
-        names = tuple(schema.names)
-        if any(name not in COLUMNS for name in names) or len(ticks) < 64:
-            return  # not worth it, or with columns of its own
-        template = self._template(schema)
-        if template is None:
-            return
-        start = split_stream(payload)[0]
-        layout = _Layout(start, ticks.symbols, ticks.sequences, names, template)
-        if layout.read(payload) is not None:
-            self._layouts.insert(0, layout)
-            del self._layouts[self._MOST :]
-
-    def _template(self, schema: pa.Schema) -> BatchTemplate | None:
-        key = schema.serialize().to_pybytes()
-        if key not in self._templates:
-            try:
-                self._templates[key] = BatchTemplate(lambda rows: _blank(schema, rows))
-            except (ValueError, pa.ArrowException):
-                self._templates[key] = None  # e.g. of a writer with other index types
-        return self._templates[key]
-
-
-def _blank(schema: pa.Schema, rows: int) -> bytes:
-    """A frame of zeros, as our own writer would lay it out."""
-    arrays = []
-    for field in schema:
-        if pa.types.is_dictionary(field.type):
-            zeros = pa.array(np.zeros(rows, np.int32))
-            arrays.append(pa.DictionaryArray.from_arrays(zeros, pa.array(["A"], pa.utf8())))
-        else:
-            arrays.append(pa.array(np.zeros(rows, COLUMNS[field.name])))
-    return write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
-
-
-_LAYOUTS = _Layouts()
+_LAYOUTS = Layouts()
 
 
 def _decode_batch(batch: pa.RecordBatch) -> Ticks:
@@ -228,7 +99,7 @@ def _decode_batch(batch: pa.RecordBatch) -> Ticks:
             raise FrameError(f"column {name} is missing", f"a frame has at least {', '.join(REQUIRED)}")
     for name in NUMERIC:
         if name not in columns:
-            columns[name] = _zeros(name, n)
+            columns[name] = zeros(name, n)
     return Ticks(symbols, columns, read_promise(schema.metadata), nulls)
 
 
@@ -298,19 +169,3 @@ def read_promise(metadata: dict[bytes, bytes] | None) -> Sequences:
     """The inverse of :func:`write_promise`; a schema without metadata promises nothing."""
     promised = (metadata or {}).get(_DENSE, b"").split(b",")
     return Sequences(b"quotes" in promised, b"trades" in promised)
-
-
-_ZEROS: dict[str, Array] = {}
-
-
-def _zeros(name: str, n: int) -> Array:
-    zeros = _ZEROS.get(name)
-    if zeros is None or len(zeros) < n:
-        zeros = np.zeros(max(n, 8192), COLUMNS[name])
-        zeros.flags.writeable = False
-        _ZEROS[name] = zeros
-    return zeros[:n]
-
-
-def _first_line(exc: BaseException) -> str:
-    return str(exc).splitlines()[0][:200] if str(exc) else type(exc).__name__

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from schemas import codec
 from schemas.errors import TopicError
-from schemas.frame import decode_frame, read_batch, write_promise
+from schemas.frame import decode_frame, write_promise
+from schemas.ipc import read_batch
 from schemas.ticks import COLUMNS
 from streams import topics
 from streams.replay.formats.parquet import META_PARTITION, META_TOPIC

@@ -14,8 +14,9 @@ from agents.configuration import partition_config
 from agents.partition import Message, Partition
 from schemas.codec import dumps, loads
 from schemas.errors import CheckpointError
-from schemas.frame import encode_frame, read_batch
+from schemas.frame import encode_frame
 from schemas.headers import H_ERROR, H_VERSION, H_WATERMARK, Headers, get_header
+from schemas.ipc import read_batch
 from schemas.settings import Settings
 from schemas.ticks import QUOTE, TRADE, Sequences, Ticks, make_ticks
 from streams.clients import partition_of

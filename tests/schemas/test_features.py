@@ -20,8 +20,8 @@ from schemas.features import (
     MAX_ROWS,
     RowEncoder,
 )
-from schemas.frame import encode_frame, read_batch
-from schemas.ipc_template import BatchTemplate, split_stream
+from schemas.frame import encode_frame
+from schemas.ipc import BatchTemplate, read_batch, split_stream
 from schemas.settings import MAX_MESSAGE_BYTES
 from schemas.ticks import make_ticks
 

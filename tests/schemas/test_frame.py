@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import FrameError
-from schemas.frame import decode_frame, encode_frame, write_batch
+from schemas.frame import decode_frame, encode_frame
+from schemas.ipc import write_batch
 from schemas.ticks import ARROW_TYPES, COLUMNS, Sequences, Ticks, concat_ticks, make_ticks
 
 

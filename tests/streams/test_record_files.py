@@ -19,7 +19,8 @@ import pytest
 
 from schemas import codec
 from schemas.errors import RecordingError, TopicError
-from schemas.frame import encode_frame, write_batch
+from schemas.frame import encode_frame
+from schemas.ipc import write_batch
 from schemas.ticks import Sequences, make_ticks
 from streams import record_files, topics
 from streams.record_columns import checked_topics, shape_of
