@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,18 @@ class MicroPriceTable:
 
     tick_size: int
     adjustment: npt.NDArray[np.float64]
+
+
+def fingerprint(tables: dict[str, MicroPriceTable]) -> str:
+    """A short text that equal tables have in common; ``none`` when there are none."""
+    if not tables:
+        return "none"
+    checksum = 0
+    for symbol in sorted(tables):
+        table = tables[symbol]
+        facts = f"{symbol} {table.tick_size} {table.adjustment.shape}".encode()
+        checksum = zlib.crc32(facts + table.adjustment.tobytes(), checksum)
+    return f"{checksum:08x}"
 
 
 def write_tables(path: Path, tables: dict[str, MicroPriceTable]) -> None:

@@ -21,7 +21,7 @@ from agents.kernels.config import KernelConfig
 from agents.kernels.run import FrameResult
 from agents.kernels.state import PartitionState
 from agents.kernels.validate import CODES, validate
-from agents.micro_prices import MicroPriceTable
+from agents.micro_prices import MicroPriceTable, fingerprint
 from agents.outputs import Output, OutputList, Trouble, bad_rows_frame, encode_quality, quality_events
 from agents.rows import FeatureTable, RowWriter
 from agents.signal_emission import Positions, emit_signals
@@ -66,7 +66,10 @@ class PartitionConfig:
     def describe(self) -> str:
         """What a checkpoint must have been written under to be of use."""
         kinds = ",".join(f"{spec.kind}@{spec.window_ms}" for spec in self.signals)
-        return f"{self.kernel.describe()}, lateness_ns={self.lateness_ns}, signals={kinds}"
+        return (
+            f"{self.kernel.describe()}, lateness_ns={self.lateness_ns}, signals={kinds}, "
+            f"micro_prices={fingerprint(self.micro_prices)}"
+        )
 
 
 class Partition:

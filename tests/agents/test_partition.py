@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.configuration import partition_config
+from agents.micro_prices import MicroPriceTable, write_tables
 from agents.partition import Message, Partition
 from schemas.codec import dumps, loads
 from schemas.errors import CheckpointError
@@ -319,6 +321,14 @@ def test_a_checkpoint_of_another_configuration_is_refused_with_both_named(change
     feed(partition, messages_of(random_ticks(50, 0), []))
     with pytest.raises(CheckpointError, match=r"was written under \[.*\], configured is \[.*\]"):
         new_partition(**change).restore(partition.snapshot())
+
+
+def test_a_checkpoint_written_with_other_micro_price_tables_is_refused(tmp_path: Path) -> None:
+    write_tables(tmp_path / "a.json", {"AAPL": MicroPriceTable(10_000_000, np.array([[-0.1, 0.1]]))})
+    partition = new_partition(micro_price_table=tmp_path / "a.json")
+    new_partition(micro_price_table=tmp_path / "a.json").restore(partition.snapshot())
+    with pytest.raises(CheckpointError, match="micro_prices=none"):
+        new_partition().restore(partition.snapshot())
 
 
 @given(st.data())
