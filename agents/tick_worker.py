@@ -15,6 +15,7 @@ import faust
 from faust.types import EventT, StreamT
 
 from agents.configuration import partition_config
+from agents.faust_consumer import use_prompt_consumer
 from agents.partition import Message, warm_up
 from agents.pipeline import TickPipeline
 from agents.worker_web import add_pages
@@ -65,6 +66,7 @@ class TickWorker:
         self.options = options
         self.failure: BaseException | None = None
         self.app = self._new_app()
+        use_prompt_consumer(self.app)
         config = partition_config(settings)
         warm_up(config(0))
         self.pipeline = TickPipeline(settings, config, self._on_failure)
