@@ -30,6 +30,9 @@ from streams.recovery import Recovery, recover
 
 log = logging.getLogger("tapestream.worker")
 
+GATHERED_BYTES = 512 * 1024
+"""Outputs of events that wait in line are sent together up to this size."""
+
 MakeConfig = Callable[[int], PartitionConfig]
 
 
@@ -65,8 +68,11 @@ class PartitionRunner:
         self._lock = asyncio.Lock()
         self._saving = asyncio.Lock()
 
-    async def accept(self, event: LogEvent) -> None:
-        """Compute one event, or skip it when the state has it; order is the caller's order."""
+    async def accept(self, event: LogEvent, more: bool) -> None:
+        """Compute one event, or skip it when the state has it; order is the caller's order.
+
+        When more events wait, outputs are gathered, up to a limit; the last one sends them.
+        """
         async with self._lock:
             if self.state is None:
                 await self._recover()
@@ -77,9 +83,11 @@ class PartitionRunner:
                 return
             if step is Step.FILL:
                 await self._fill(*self.cursor.missing(message.offset))
-            self.pipeline.note_event()
-            await self._compute(message)
-            self.pipeline.last_event_s = time.perf_counter()
+            self.pipeline.note_event_in()
+            self._compute(message)
+            if not more or self._outputs is None or self._outputs.waiting_bytes > GATHERED_BYTES:
+                await self._flush()
+            self.pipeline.note_event_out()
             event.drop_payload()
             self._unacked.append((message.offset, event))
 
@@ -105,7 +113,7 @@ class PartitionRunner:
                 found.lost[0],
                 found.lost[1] - found.lost[0],
             )
-            await self._write(found.lost[1], [data_loss_output(self.number, *found.lost)])
+            self._gather(found.lost[1], [data_loss_output(self.number, *found.lost)])
         self.state = state
         self.recovery_s = time.perf_counter() - started
         log.info(
@@ -134,21 +142,25 @@ class PartitionRunner:
         async with LogReader(self.pipeline.settings) as reader:
             async for record in reader.read(name, self.number, start, end):
                 headers = list(record.headers)
-                await self._compute(Message(record.offset, record.timestamp, headers, record.value))
+                self._compute(Message(record.offset, record.timestamp, headers, record.value))
+                await self._flush()
 
-    async def _compute(self, message: Message) -> None:
+    def _compute(self, message: Message) -> None:
         assert self.state is not None
         outputs = self.state.process(message, time.time_ns())
         self.cursor.advance(message.offset)
-        if outputs:
-            await self._write(message.offset, outputs)
+        self._gather(message.offset, outputs)
 
-    async def _write(self, offset: int, outputs: list[Output]) -> None:
+    def _gather(self, offset: int, outputs: list[Output]) -> None:
         assert self._outputs is not None
         for output in outputs:
             if self._emitted and (offset, output.index) in self._emitted:
                 continue
-            await self._outputs.send(output.topic, output.key, output.value, output.headers)
+            self._outputs.add(output.topic, output.key, output.value, output.headers)
+
+    async def _flush(self) -> None:
+        if self._outputs is not None and self._outputs.waiting_bytes:
+            await self._outputs.flush()
 
     async def checkpoint(self) -> float:
         """Write a checkpoint if there is anything new, then acknowledge what it holds.
@@ -166,6 +178,7 @@ class PartitionRunner:
                     or self.cursor.next_offset <= self.saved_offset
                 ):
                     return 0.0
+                await self._flush()
                 started = time.perf_counter()
                 next_offset, state = self.cursor.next_offset, self.state.snapshot()
                 sent = self._outputs.take_sent()
@@ -211,8 +224,8 @@ class TickPipeline:
         self.failure: BaseException | None = None
         self.checkpoint_s = 0.0
         self.checkpoints_written = 0
-        self.first_event_s = 0.0
-        self.last_event_s = 0.0
+        self._first: tuple[float, float] | None = None
+        self._last = (0.0, 0.0)
         self._on_failure = on_failure
         self._producer: Any = None
         self._assigned_once = False
@@ -243,8 +256,14 @@ class TickPipeline:
         self._assigned = set(partitions)
         self._assigned_once = True
 
-    async def accept(self, partition: int, event: LogEvent) -> None:
-        """Take one event. Returns when it is computed; never, when the worker has failed or is closing."""
+    async def accept(self, partition: int, event: LogEvent, more: bool = False) -> None:
+        """Take one event. Returns when it is computed; never, when the worker has failed or is closing.
+
+        Parameters
+        ----------
+        more
+            Whether more events of the partition wait behind it.
+        """
         if self.failure is not None:
             await _forever()
         if partition not in self._assigned:
@@ -253,7 +272,7 @@ class TickPipeline:
         if runner is None:
             runner = self.runners[partition] = PartitionRunner(self, partition)
         try:
-            await runner.accept(event)
+            await runner.accept(event, more)
         except asyncio.CancelledError:
             runner.drop()  # outputs of the last event may be half written; the checkpoint knows better
             raise
@@ -293,10 +312,21 @@ class TickPipeline:
         if self._producer is not None:
             await self._producer.stop()
 
-    def note_event(self) -> None:
+    @property
+    def flow_s(self) -> tuple[float, float]:
+        """Seconds by the clock, and of computing, between the first event and the last."""
+        if self._first is None:
+            return 0.0, 0.0
+        return self._last[0] - self._first[0], self._last[1] - self._first[1]
+
+    def note_event_in(self) -> None:
         """Remember when the first event came, for rates."""
-        if not self.first_event_s:
-            self.first_event_s = time.perf_counter()
+        if self._first is None:
+            self._first = (time.perf_counter(), time.process_time())
+
+    def note_event_out(self) -> None:
+        """Remember when the last event was done, for rates."""
+        self._last = (time.perf_counter(), time.process_time())
 
     def fail(self, reason: BaseException) -> None:
         """Stop for good: nothing is computed, written or acknowledged any more."""

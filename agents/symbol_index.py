@@ -14,7 +14,7 @@ class SymbolIndex:
         self._ids = {name: i for i, name in enumerate(self.names)}
         # By identity, not by value: decoding returns the same tuple for the same dictionary, and hashing
         # a thousand names a frame would cost as much as reading them.
-        self._known: dict[int, tuple[tuple[str, ...], npt.NDArray[np.int32]]] = {}
+        self._known: dict[int, tuple[tuple[str, ...], npt.NDArray[np.int32], bool]] = {}
 
     def __len__(self) -> int:
         return len(self.names)
@@ -29,9 +29,9 @@ class SymbolIndex:
             lookup = np.array([self._ids.get(symbol, -1) for symbol in symbols], np.int32)
             if len(self._known) >= 256:
                 self._known.clear()
-            known = self._known[id(symbols)] = (symbols, lookup)
+            known = self._known[id(symbols)] = (symbols, lookup, bool((lookup < 0).any()))
         ids = known[1][codes]
-        if len(ids) and ids.min() < 0:
+        if known[2] and len(ids) and ids.min() < 0:
             fresh = codes[ids < 0]
             first = np.unique(fresh, return_index=True)[1]
             for code in fresh[np.sort(first)]:

@@ -20,8 +20,8 @@ from agents.partition import Message, warm_up
 from agents.pipeline import TickPipeline
 from agents.worker_web import add_pages
 from schemas.settings import Settings
-from streams import topics
-from streams.clients import addresses, security
+from streams import fast_reader, topics
+from streams.clients import FETCH_BYTES, addresses, security
 
 log = logging.getLogger("tapestream.worker")
 
@@ -67,6 +67,7 @@ class TickWorker:
         self.failure: BaseException | None = None
         self.app = self._new_app()
         use_prompt_consumer(self.app)
+        fast_reader.install()
         config = partition_config(settings)
         warm_up(config(0))
         self.pipeline = TickPipeline(settings, config, self._on_failure)
@@ -85,7 +86,7 @@ class TickWorker:
             broker_session_timeout=settings.session_timeout_s,
             broker_heartbeat_interval=settings.session_timeout_s / 6,
             broker_commit_interval=0.5,
-            consumer_max_fetch_size=8 * 1_048_576,
+            consumer_max_fetch_size=FETCH_BYTES,
             consumer_auto_offset_reset="earliest",
             # Messages, not bytes: a frame is about 300 KB, so this is a few MB a partition.
             stream_buffer_maxsize=16,
@@ -116,8 +117,10 @@ class TickWorker:
 
         @self.app.agent(ticks, name="tick-agent", isolated_partitions=True)
         async def tick_agent(stream: StreamT[bytes]) -> None:
+            waiting = stream.channel.queue
             async for event in stream.noack().events():
-                await self.pipeline.accept(event.message.partition, FaustEvent(event))
+                more = not waiting.empty()
+                await self.pipeline.accept(event.message.partition, FaustEvent(event), more)
 
     def _add_lifecycle(self) -> None:
         app, pipeline = self.app, self.pipeline

@@ -39,7 +39,8 @@ class Layout:
         if payload[at:] != END_OF_STREAM:
             return None
         codes = columns["symbol"]
-        if rows and (int(codes.min()) < 0 or int(codes.max()) >= len(self.symbols)):
+        # As unsigned numbers negative codes are large ones: one look instead of two.
+        if rows and int(codes.view(np.uint32).max()) >= len(self.symbols):
             return None  # the long way says what is wrong
         for name in NUMERIC:
             if name not in columns:

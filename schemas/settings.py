@@ -68,8 +68,8 @@ class Settings(BaseSettings):
     """An exchange time further ahead of the capture time than this is a bad tick."""
     impact_horizon_ms: int = Field(default=1_000, ge=1)
     """The horizon of realized spread and price impact."""
-    fee_bps: float = Field(default=0.0, ge=0.0)
-    """Cost of one side of a trade besides the half spread, in basis points."""
+    fee_bps: float = Field(default=0.3, ge=0.0)
+    """Fee of one side of a trade, in basis points; 0.3 is 30 cents on 10,000, about a US equity taker's."""
     sign_rule: Literal["lee_ready", "emo", "clnv", "tick", "quote"] = "lee_ready"
     """Trade sign where the venue sends no aggressor side."""
     micro_price_table: Path | None = None

@@ -33,6 +33,12 @@ __all__ = [
     "wait_for_broker",
 ]
 
+FETCH_BYTES = 4 * 1_048_576
+"""Bytes a partition and fetch.
+
+Larger is slower: above 32 MiB an answer is mapped from the system afresh each time, page by page.
+"""
+
 MAX_RECORD_BYTES = MAX_MESSAGE_BYTES - 4_096
 """Most bytes of key, value and headers in one record that :func:`producer` takes.
 
@@ -71,8 +77,8 @@ def consumer(settings: Settings, *topics: str, **overrides: Any) -> AIOKafkaCons
         "client_id": "tapestream",
         "auto_offset_reset": "earliest",
         "enable_auto_commit": False,
-        "fetch_max_bytes": 64 * 1_048_576,
-        "max_partition_fetch_bytes": 8 * 1_048_576,
+        "fetch_max_bytes": 24 * 1_048_576,
+        "max_partition_fetch_bytes": FETCH_BYTES,
         "fetch_max_wait_ms": 100,
         **security(settings),
     }

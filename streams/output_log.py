@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -13,11 +14,23 @@ from schemas.headers import Headers
 from schemas.settings import Settings
 from streams import clients, topics
 
-Sent = list[tuple[str, "asyncio.Future[Any]"]]
+_Record = tuple[bytes, bytes, Headers]
+
+
+@dataclass(frozen=True, slots=True)
+class SentBatch:
+    """Outputs that are on their way."""
+
+    topic: str
+    count: int
+    future: asyncio.Future[Any]
 
 
 class OutputLog:
     """The outputs of one partition of the ticks, all on the same partition number of their topics.
+
+    Outputs are gathered and sent a batch a topic: a future a message, and a request a frame, would cost more
+    than computing them.
 
     Parameters
     ----------
@@ -32,55 +45,80 @@ class OutputLog:
         self._partition = partition
         self._names = {topic.name: topics.name(settings, topic.name) for topic in topics.TOPICS}
         self._positions = positions
-        self._sent: Sent = []
+        self._waiting: dict[str, list[_Record]] = {}
+        self._sent: list[SentBatch] = []
+        self.waiting_bytes = 0
+        """Size of what :meth:`flush` would send."""
 
     @staticmethod
     def new_producer(settings: Settings) -> AIOKafkaProducer:
         """A producer for outputs; start it before use.
 
-        It keeps trying for two minutes when the broker is away; longer than that, the worker stops and
-        goes on from its checkpoint when it is started again.
+        While the broker is away it keeps what was sent and takes nothing more for two minutes; longer than
+        that, the worker stops and goes on from its checkpoint when it is started again.
         """
         return clients.producer(
             settings, client_id="tapestream-outputs", linger_ms=0, request_timeout_ms=120_000
         )
 
-    async def send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> None:
-        """Queue one output; its acknowledgement is awaited by :meth:`acknowledged`.
+    def add(self, topic: str, key: bytes, value: bytes, headers: Headers) -> None:
+        """Put one output with those that wait to be sent."""
+        self._waiting.setdefault(topic, []).append((key, value, headers))
+        self.waiting_bytes += len(value)
+
+    async def flush(self) -> None:
+        """Send what waits; its acknowledgement is awaited by :meth:`acknowledged`.
 
         Raises
         ------
         DeliveryError
-            When the client does not take it, for its size or because it is closed.
+            When the client does not take it: it is closed, or the broker is away for too long.
         """
-        try:
-            future = await self._producer.send(
-                self._names[topic], value, key=key, partition=self._partition, headers=headers
-            )
-        except KafkaError as exc:
-            raise DeliveryError(f"{self._names[topic]}[{self._partition}]: output not sent: {exc}") from exc
-        self._sent.append((topic, future))
+        waiting, self._waiting, self.waiting_bytes = self._waiting, {}, 0
+        for topic, records in waiting.items():
+            try:
+                await self._send(topic, records)
+            except KafkaError as exc:
+                name = f"{self._names[topic]}[{self._partition}]"
+                raise DeliveryError(f"{name}: outputs not sent: {exc!r}", clients.START_BROKER) from exc
 
-    def take_sent(self) -> Sent:
+    async def _send(self, topic: str, records: list[_Record]) -> None:
+        batch, count = self._producer.create_batch(), 0
+        for key, value, headers in records:
+            added = batch.append(timestamp=None, key=key, value=value, headers=headers)
+            if added is None:  # full
+                await self._submit(topic, batch, count)
+                batch, count = self._producer.create_batch(), 0
+                batch.append(timestamp=None, key=key, value=value, headers=headers)
+            count += 1
+        await self._submit(topic, batch, count)
+
+    async def _submit(self, topic: str, batch: Any, count: int) -> None:
+        batch.close()
+        future = await self._producer.send_batch(batch, self._names[topic], partition=self._partition)
+        self._sent.append(SentBatch(topic, count, future))
+
+    def take_sent(self) -> list[SentBatch]:
         """What was sent since the last call."""
         sent, self._sent = self._sent, []
         return sent
 
-    async def acknowledged(self, sent: Sent) -> dict[str, int]:
+    async def acknowledged(self, sent: list[SentBatch]) -> dict[str, int]:
         """Wait until the broker has all of it; return the positions after it.
 
         Raises
         ------
         DeliveryError
-            When the broker refused one of them or did not answer in time.
+            When the broker refused one of them.
         """
-        for topic, future in sent:
+        for batch in sent:
             try:
-                record = await future
+                first = await batch.future
             except KafkaError as exc:
                 raise DeliveryError(
-                    f"{self._names[topic]}[{self._partition}]: output refused: {exc}",
+                    f"{self._names[batch.topic]}[{self._partition}]: output refused: {exc}",
                     "the worker goes on from its checkpoint when it is started again",
                 ) from exc
-            self._positions[topic] = max(self._positions.get(topic, 0), record.offset + 1)
+            after = first.offset + batch.count
+            self._positions[batch.topic] = max(self._positions.get(batch.topic, 0), after)
         return dict(self._positions)

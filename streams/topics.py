@@ -165,6 +165,8 @@ TOPICS: tuple[Topic, ...] = (
         "delete",
         30 * DAY_MS,
         "what could not be used, with its origin, error and remedy in the headers",
+        # A message of the greatest size must fit with its error beside it.
+        max_message_bytes=2 * MIB,
     ),
 )
 

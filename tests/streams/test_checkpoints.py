@@ -116,7 +116,8 @@ async def test_recovery_knows_the_outputs_that_are_on_the_log_already(settings: 
         log = OutputLog(settings, producer, 2, {})
         for offset, index in ((4, 0), (5, 0), (5, 1)):
             origin = Origin(topics.TICKS, 2, offset, index)
-            await log.send(topics.FEATURES, b"2", b"row", output_headers(origin))
+            log.add(topics.FEATURES, b"2", b"row", output_headers(origin))
+        await log.flush()
         first = await log.acknowledged(log.take_sent())
         assert first == {topics.FEATURES: 3}
         await checkpoints.save(settings, producer, 2, cut(Checkpoint(6, first, b"state"), "t"))
@@ -125,7 +126,8 @@ async def test_recovery_knows_the_outputs_that_are_on_the_log_already(settings: 
             (topics.SIGNALS, Origin(topics.TICKS, 2, 6, 1)),
             (topics.DEAD_LETTERS, Origin(topics.TICKS_JSON, 2, 7, 0)),
         ):
-            await log.send(topic, b"2", b"row", output_headers(origin))
+            log.add(topic, b"2", b"row", output_headers(origin))
+        await log.flush()
         await log.acknowledged(log.take_sent())
         found = await recover(settings, reader, 2)
     assert found.checkpoint == Checkpoint(6, first, b"state", 0)
