@@ -25,19 +25,16 @@ def run(ticks: int = 6_000_000, seed: int = 5) -> dict[str, Any]:
 
 
 def _measure(symbols: int, ticks: int, seed: int) -> dict[str, Any]:
+    rate = 20_000 / symbols
     with lab(partitions=1) as settings:
-        asyncio.run(
-            fill(settings, ticks=ticks, symbols=symbols, rate_per_s=20_000 / symbols, frame=4096, seed=seed)
-        )
+        asyncio.run(fill(settings, ticks=ticks, symbols=symbols, rate_per_s=rate, frame=4096, seed=seed))
         messages = asyncio.run(log_size(settings))
         with Worker(settings, "first") as worker:
             page = worker.wait_for(messages)
         (row,) = page["partitions"]
         recoveries = []
         for number in range(3):
-            asyncio.run(
-                fill(settings, ticks=64, symbols=symbols, rate_per_s=20_000 / symbols, frame=64, seed=number)
-            )
+            asyncio.run(fill(settings, ticks=64, symbols=symbols, rate_per_s=rate, frame=64, seed=number))
             with Worker(settings, f"next-{number}") as worker:
                 again = worker.wait_for(1)
             recoveries.append(again["partitions"][0]["recovery_seconds"])

@@ -118,8 +118,10 @@ class Worker:
         self.log = settings.data_dir / f"{name}.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tapestream.cli", "worker", "--name", name]
-                + ["--web-port", "0", "--port-file", str(self._port_file)],
+                [
+                    *(sys.executable, "-m", "tapestream.cli", "worker", "--name", name),
+                    *("--web-port", "0", "--port-file", str(self._port_file)),
+                ],
                 env=environment(settings),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -2,8 +2,9 @@
 
 Run a worker with it (and with the built-in one):
 
-    PYTHONPATH=examples TAPESTREAM_SIGNALS='["agents.signals.order_flow:order_flow", "own_signal:queue_pressure"]' \
-        tapestream worker
+    export PYTHONPATH=examples
+    export TAPESTREAM_SIGNALS='["agents.signals.order_flow:order_flow", "own_signal:queue_pressure"]'
+    tapestream worker
 
 The function must be pure: what it returns may depend on its arguments alone, or replaying the log would
 not give the same signals. It sees all symbols that closed a window at one instant, as columns.

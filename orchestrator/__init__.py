@@ -1,0 +1,1 @@
+"""Who gets which GPU. So far: the NVML inventory that `tapestream doctor` shows."""

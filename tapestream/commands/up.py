@@ -1,0 +1,100 @@
+"""`tapestream up`: the whole pipeline in one terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from schemas.settings import load_settings
+from streams import admin, clients
+from tapestream.interrupts import sigterm_interrupts
+from tapestream.up.family import Family
+from tapestream.up.pipeline import (
+    DEFAULT_BROKER_PORT,
+    GRACE_BEYOND_S,
+    BrokerWatch,
+    child_environment,
+    ingest_plan,
+    sole_use,
+    some_broker,
+    worker_count,
+    worker_plans,
+)
+
+LOOK_S = 0.2
+
+
+def run(
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="How many worker processes; by the number of cores.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="What the workers compute on: auto or cpu.")] = "auto",
+    ingest: Annotated[bool, typer.Option(help="Pack JSON ticks into frames too.")] = True,
+    broker_port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Of the embedded broker; 0 for a free one.")
+    ] = DEFAULT_BROKER_PORT,
+) -> None:
+    """Run the whole pipeline in this terminal: broker, topics, workers and JSON ingest.
+
+    With TAPESTREAM_BROKER set, that Kafka is used and none is started. What crashes is started again. Each
+    child's output goes to a file in the data folder's logs/. Ctrl-C drains: first the producers, then the
+    workers, then the broker; a second Ctrl-C kills what is left.
+    """
+    settings = load_settings()
+    console = Console(stderr=True, highlight=False)
+
+    def say(line: str) -> None:
+        console.print(f"{datetime.now():%H:%M:%S}  {line}", soft_wrap=True, markup=False)
+
+    plans = worker_plans(workers or worker_count(os.cpu_count()), device, settings.data_dir / "run")
+    if ingest:
+        plans.append(ingest_plan(settings.data_dir / "run"))
+    # Until the signals are ours, Ctrl-C and SIGTERM interrupt what is being started.
+    sigterm_interrupts()
+    with sole_use(settings.data_dir, "up"), some_broker(settings, console, broker_port) as broker:
+        address = broker.address if broker else settings.broker
+        placed = settings.model_copy(update={"broker": address})
+        asyncio.run(clients.wait_for_broker(placed, on_wait=say))
+        made = asyncio.run(admin.ensure_topics(placed))
+        say(f"broker    {address}")
+        say(f"topics    {len(made)} created" if made else "topics    as declared")
+        say(f"logs      {settings.data_dir / 'logs'}")
+        environment = child_environment(settings, address)
+        grace_s = settings.shutdown_timeout_s + GRACE_BEYOND_S
+        with Family(settings.data_dir / "logs", environment, grace_s, say, settings.host) as family:
+            family.start(plans)
+            with until_told(family) as told:
+                say(f"{', '.join(plan.name for plan in plans)} started; Ctrl-C drains and ends")
+                watch = BrokerWatch(broker, say)
+                while not told.wait(LOOK_S):
+                    family.look()
+                    watch.look()
+                family.stop()
+    say("ended; the data is kept")
+
+
+@contextmanager
+def until_told(family: Family) -> Iterator[threading.Event]:
+    """An event that Ctrl-C, SIGTERM or a closed terminal sets; the next one makes the family hurry."""
+    told = threading.Event()
+
+    def tell(*_: object) -> None:
+        if told.is_set():
+            family.hurry()
+        told.set()
+
+    before = {n: signal.signal(n, tell) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield told
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
