@@ -19,7 +19,7 @@ def run(ticks: int = 6_000_000, seed: int = 5) -> dict[str, Any]:
     dict
         By number of symbols: ``share`` of the time between first and last message that went into
         checkpoints (packing and compressing; the broker's time is not the worker's), ``bytes`` of the last
-        one as written, ``checkpoints``, ``interval_s`` that came of it, and ``recovery_s`` of the next worker.
+        one as written, ``checkpoints``, their ``interval_s``, and ``recovery_s`` of the next worker.
     """
     return {str(symbols): _measure(symbols, ticks, seed) for symbols in SYMBOLS}
 
