@@ -1,0 +1,1 @@
+"""Obvious, slow versions of what the kernels compute: lists, dicts, fractions, the formula as printed."""
