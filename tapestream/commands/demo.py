@@ -42,6 +42,8 @@ from tapestream.up.pipeline import (
 
 FAULTS = "gap:0.0002,duplicate:0.0005,late:0.0002,crossed:0.0001,bad:0.00005"
 """A feed as feeds are, so that there is something to account for."""
+SHORTEST_S = 10.0
+"""A signal's regression needs eight windows of a second; a shorter demo would find none."""
 LINE_EVERY_S = 2.0
 SIGNALS_A_LINE = 3
 """Signals that are printed with each line, where there is no terminal."""
@@ -51,7 +53,7 @@ Say = Callable[[str], None]
 
 def run(
     seconds: Annotated[
-        float | None, typer.Option(min=1.0, help="End by itself after so long, with a summary.")
+        float | None, typer.Option(min=SHORTEST_S, help="End by itself after so long, with a summary.")
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Replay this file instead of the simulated market.")

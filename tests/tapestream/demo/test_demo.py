@@ -26,7 +26,7 @@ def demo(tmp_path, kafka, request):
 
 
 def test_a_demo_of_some_seconds_ends_by_itself_with_a_summary_that_balances(demo):
-    shown = demo("--seconds", "8", "--symbols", "10", "--speed", "10", "--json")
+    shown = demo("--seconds", "10", "--symbols", "10", "--speed", "10", "--json")
     assert shown.wait() == 0, shown.output
     summary = json.loads(shown.output)
     classes = ("processed", "late", "duplicate", "dead", "held")
