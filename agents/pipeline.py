@@ -91,6 +91,12 @@ class PartitionRunner:
             event.drop_payload()
             self._unacked.append((message.offset, event))
 
+    async def load(self) -> None:
+        """Load the state if it is not there, so that an idle partition has its accounting too."""
+        async with self._lock:
+            if self.state is None:
+                await self._recover()
+
     async def _recover(self) -> None:
         started = time.perf_counter()
         found = await self._read_log()
@@ -228,6 +234,7 @@ class TickPipeline:
         self._last = (0.0, 0.0)
         self._on_failure = on_failure
         self._producer: Any = None
+        self._loading: asyncio.Task[None] | None = None
         self._assigned_once = False
         self._assigned: set[int] = set()
         self._pacer = CheckpointPacer(settings.checkpoint_interval_s, settings.checkpoint_share)
@@ -255,6 +262,32 @@ class TickPipeline:
         """These partitions are ours from now on."""
         self._assigned = set(partitions)
         self._assigned_once = True
+        self._loading = asyncio.create_task(self._load(sorted(partitions)), name="loading")
+
+    async def _load(self, partitions: list[int]) -> None:
+        for partition in partitions:
+            if partition in self._assigned:
+                await self._guarded(self._runner(partition), lambda runner: runner.load())
+
+    def _runner(self, partition: int) -> PartitionRunner:
+        runner = self.runners.get(partition)
+        if runner is None:
+            runner = self.runners[partition] = PartitionRunner(self, partition)
+        return runner
+
+    async def _guarded(
+        self, runner: PartitionRunner, work: Callable[[PartitionRunner], Awaitable[None]]
+    ) -> None:
+        """Do something with a partition; whatever goes wrong ends the worker, and never gets out."""
+        try:
+            await work(runner)
+        except asyncio.CancelledError:
+            runner.drop()  # outputs of the last event may be half written; the checkpoint knows better
+            raise
+        except Exception as exc:
+            runner.drop()
+            self.fail(exc)
+            await _forever()
 
     async def accept(self, partition: int, event: LogEvent, more: bool = False) -> None:
         """Take one event. Returns when it is computed; never, when the worker has failed or is closing.
@@ -268,22 +301,14 @@ class TickPipeline:
             await _forever()
         if partition not in self._assigned:
             return  # of an assignment that is over; whoever owns it now gets it again
-        runner = self.runners.get(partition)
-        if runner is None:
-            runner = self.runners[partition] = PartitionRunner(self, partition)
-        try:
-            await runner.accept(event, more)
-        except asyncio.CancelledError:
-            runner.drop()  # outputs of the last event may be half written; the checkpoint knows better
-            raise
-        except Exception as exc:
-            runner.drop()
-            self.fail(exc)
-            await _forever()
+        await self._guarded(self._runner(partition), lambda runner: runner.accept(event, more))
 
     async def release(self, partitions: set[int], commit: Callable[[], Awaitable[object]]) -> None:
         """Checkpoint and acknowledge what we hold of these partitions, then forget them."""
         self._assigned -= partitions
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.gather(self._loading, return_exceptions=True)
         held = [self.runners[number] for number in sorted(partitions) if number in self.runners]
         try:
             if self.failure is None:

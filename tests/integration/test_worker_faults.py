@@ -80,6 +80,10 @@ async def test_a_worker_killed_three_times_under_load_leaves_no_trace_in_the_out
                 victim.kill()
                 workers[0] = WorkerProcess(settings, f"a{turn + 1}", tmp_path)
         await judge(settings, load.written)
+        await eventually(
+            lambda: sum(len(w.partitions) for w in workers) == settings.partitions,
+            "the survivors have loaded every partition",
+        )
         books = [row for w in workers for row in w.partitions.values()]
         assert all(row["balanced"] for row in books)
         assert sum(row["in"] for row in books) == load.written
