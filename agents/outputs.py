@@ -11,7 +11,7 @@ import numpy as np
 from schemas.codec import dumps
 from schemas.errors import TapestreamError
 from schemas.frame import encode_frame
-from schemas.headers import Headers, Origin, dead_letter_headers, output_headers
+from schemas.headers import H_ORIGIN, VERSION_HEADER, Headers, Origin, dead_letter_headers, output_headers
 from schemas.messages import QualityEvent
 from schemas.ticks import NUMERIC, Array, Ticks
 from streams.topics import DEAD_LETTERS, QUALITY, TICKS
@@ -20,7 +20,7 @@ DATA_LOSS_INDEX = 1_000_000
 """Index of the notice of lost messages; no message has that many outputs of its own."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Output:
     """One message to write, on the partition of its input.
 
@@ -43,28 +43,30 @@ class OutputList:
     """Collects the outputs of one input message and numbers them in order."""
 
     def __init__(self, topic: str, partition: int, offset: int) -> None:
-        self.origin = Origin(topic, partition, offset)
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
         self.items: list[Output] = []
+        self._stem = str(Origin(topic, partition, offset)).removesuffix("0")
 
-    def next_origin(self) -> Origin:
-        """The origin that the next output will have."""
-        return Origin(self.origin.topic, self.origin.partition, self.origin.offset, len(self.items))
+    def next_name(self) -> str:
+        """The origin that the next output will have, as text."""
+        return f"{self._stem}{len(self.items)}"
 
     def add(self, topic: str, key: bytes, value: bytes) -> None:
         """Append an ordinary output."""
-        origin = self.next_origin()
-        self.items.append(Output(topic, origin.index, key, value, output_headers(origin)))
+        headers = [VERSION_HEADER, (H_ORIGIN, self.next_name().encode())]
+        self.items.append(Output(topic, len(self.items), key, value, headers))
 
     def add_dead_letter(
         self, payload: bytes, error: TapestreamError, original: Headers | None = None
     ) -> None:
         """Append a dead letter; headers of the original that are not ours are kept."""
-        origin = self.next_origin()
+        origin = Origin(self.topic, self.partition, self.offset, len(self.items))
         headers = dead_letter_headers(origin, error.problem, error.remedy)
         ours = {name for name, _ in headers}
         headers += [(name, value) for name, value in original or () if name not in ours]
-        key = self.origin.topic.encode()
-        self.items.append(Output(DEAD_LETTERS, origin.index, key, payload, headers))
+        self.items.append(Output(DEAD_LETTERS, origin.index, self.topic.encode(), payload, headers))
 
 
 def bad_rows_frame(ticks: Ticks, rows: Array) -> bytes:

@@ -9,6 +9,7 @@ signal, are handed in and kept out of its identity.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,8 +41,7 @@ NULL_CODE = 255
 """Our own code for a row with a null, beside the kernel's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One message of ``market.ticks``, as the log has it."""
 
     offset: int

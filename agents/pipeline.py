@@ -230,8 +230,8 @@ class TickPipeline:
         self.failure: BaseException | None = None
         self.checkpoint_s = 0.0
         self.checkpoints_written = 0
-        self._first: tuple[float, float] | None = None
-        self._last = (0.0, 0.0)
+        self._first_s = 0.0
+        self._last_s = 0.0
         self._on_failure = on_failure
         self._producer: Any = None
         self._loading: asyncio.Task[None] | None = None
@@ -338,20 +338,18 @@ class TickPipeline:
             await self._producer.stop()
 
     @property
-    def flow_s(self) -> tuple[float, float]:
-        """Seconds by the clock, and of computing, between the first event and the last."""
-        if self._first is None:
-            return 0.0, 0.0
-        return self._last[0] - self._first[0], self._last[1] - self._first[1]
+    def flow_s(self) -> float:
+        """Seconds between the first event and the last."""
+        return self._last_s - self._first_s
 
     def note_event_in(self) -> None:
         """Remember when the first event came, for rates."""
-        if self._first is None:
-            self._first = (time.perf_counter(), time.process_time())
+        if not self._first_s:
+            self._first_s = time.perf_counter()
 
     def note_event_out(self) -> None:
         """Remember when the last event was done, for rates."""
-        self._last = (time.perf_counter(), time.process_time())
+        self._last_s = time.perf_counter()
 
     def fail(self, reason: BaseException) -> None:
         """Stop for good: nothing is computed, written or acknowledged any more."""

@@ -76,7 +76,7 @@ def emit_signals(
                 _dead_letter(spec, rows, exc, symbols, outputs)
                 continue
             positions.sides[spec.kind][rows.symbol_ids] = decision.side
-            first = first_offsets.get((rows.window_ns, rows.close_ns), outputs.origin.offset)
+            first = first_offsets.get((rows.window_ns, rows.close_ns), outputs.offset)
             if len(changed):
                 for symbol, value in _messages(
                     spec, rows, decision, changed, symbols, first, latency_us, outputs
@@ -110,7 +110,6 @@ def _messages(
     Built as plain data: a busy market changes thousands of sides a second, and building the model
     would cost more than everything else about a signal. A test holds the two equal.
     """
-    origin = outputs.origin
     at = changed.tolist()
     ids = rows.symbol_ids[changed].tolist()
     sides = decision.side[changed].tolist()
@@ -120,9 +119,9 @@ def _messages(
     shown = {name: rows[name][changed].tolist() for name in spec.features}
     window = window_text(rows.window_ns)
     source = {
-        "partition": origin.partition,
+        "partition": outputs.partition,
         "first_offset": first_offset,
-        "last_offset": origin.offset,
+        "last_offset": outputs.offset,
     }
     for k in range(len(at)):
         symbol = symbols[ids[k]]
@@ -130,7 +129,7 @@ def _messages(
             symbol,
             dumps(
                 {
-                    "signal_id": str(outputs.next_origin()),
+                    "signal_id": outputs.next_name(),
                     "symbol": symbol,
                     "kind": spec.kind,
                     "ts_event_ns": rows.close_ns,
@@ -155,9 +154,8 @@ def _finite(value: float) -> float | None:
 def _dead_letter(
     spec: SignalSpec, rows: FeatureRows, exc: Exception, symbols: list[str], outputs: OutputList
 ) -> None:
-    origin = outputs.origin
     problem = TickError(
-        f"{origin.topic}[{origin.partition}]@{origin.offset}: signal {spec.kind!r} raised "
+        f"{outputs.topic}[{outputs.partition}]@{outputs.offset}: signal {spec.kind!r} raised "
         f"{type(exc).__name__}: {exc}",
         "mend the signal; the sides it holds stay as they were",
     )
