@@ -6,7 +6,6 @@ must not do (acknowledge on its own, keep tables, wait for streams to run empty)
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from agents.faust_consumer import use_prompt_consumer
 from agents.partition import Message, warm_up
 from agents.pipeline import TickPipeline
 from agents.worker_web import add_pages
+from schemas.errors import TapestreamError
 from schemas.settings import Settings
 from streams import fast_reader, topics
 from streams.clients import FETCH_BYTES, addresses, security
@@ -89,7 +89,7 @@ class TickWorker:
             consumer_max_fetch_size=FETCH_BYTES,
             consumer_auto_offset_reset="earliest",
             # Messages, not bytes: a frame is about 300 KB, so this is a few MB a partition.
-            stream_buffer_maxsize=16,
+            stream_buffer_maxsize=32,
             stream_wait_empty=False,
             topic_allow_declare=False,
             topic_disable_leader=True,
@@ -157,10 +157,15 @@ class TickWorker:
         worker = self.app.Worker(
             loglevel=self.options.log_level, quiet=True, redirect_stdouts=False, override_logging=False
         )
-        with contextlib.suppress(SystemExit):
+        code: object = 0
+        try:
             worker.execute_from_commandline()
+        except SystemExit as exc:
+            code = exc.code
         if self.failure is not None:
             raise self.failure
+        if code:
+            raise TapestreamError(f"the worker ended with {code}", "see its log for the reason")
 
 
 def _credentials(settings: Settings) -> Any:
