@@ -124,7 +124,7 @@ def _release(  # type: ignore[no-untyped-def]
             else:
                 head += 1
             order[released] = first
-            wm_before[released] = max(watermark, ts[first])
+            wm_before[released] = ts[first]  # above the last watermark, or it would not have waited
             released += 1
         watermark = reached
     waiting = 0
