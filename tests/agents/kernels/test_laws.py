@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.kernels import KernelConfig, PartitionState, release, run
-from agents.kernels.run import NO_WATERMARK
+from agents.kernels.run import DEAD, NO_WATERMARK
 from tests.agents.kernels.compare import LAST, Collected, fresh, run_all
 from tests.agents.kernels.tapes import BASE, CONFIG, STEP, seeded_tape, tapes
 from tests.oracles import reorder as slow
@@ -58,6 +58,18 @@ def test_a_result_larger_than_the_scratch_grows_without_a_change():
     assert len(whole.rows()) > 8_000
     assert parts.bits() == whole.bits()
     assert other.to_bytes() == state.to_bytes()
+
+
+def test_many_symbols_whose_records_are_fetched_ahead_change_no_bit():
+    """Also around dead ticks, whose symbol may have no record."""
+    ticks = columns(seeded_tape(3_000, symbols=3, mean_gap_ns=60))
+    dead = np.random.default_rng(0).random(len(ticks["codes"])) < 0.1
+    ticks["codes"][dead], ticks["symbol_id"][dead] = 1, 2**31 - 1
+    few, many = Collected(), Collected()
+    few.add(run(fresh(CONFIG, 3), **ticks, final_wm=LAST))
+    many.add(run(fresh(CONFIG, 300), **ticks, final_wm=LAST))
+    assert few.bits() == many.bits()
+    assert few.classes.count(DEAD) == dead.sum() > 200
 
 
 def through_reorder(ticks, cuts, lateness, heartbeats=()):
