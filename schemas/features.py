@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from schemas.ipc import END_OF_STREAM, BatchTemplate, split_stream, write_batch
+from schemas.ipc import END_OF_STREAM, blank_stream, split_stream, template_of, write_batch
 
 KEY_FIELDS = ("symbol", "window_ns", "open_ns", "close_ns")
 
@@ -90,14 +90,8 @@ class RowEncoder:
 
     def __init__(self, schema: pa.Schema) -> None:
         self._schema = schema
-        self._template = BatchTemplate(lambda n: self.plain(["A"], *self._blank(n)))
+        self._template = template_of(schema)
         self._start: tuple[int, bytes] = (-1, b"")
-
-    def _blank(self, rows: int) -> tuple[Ints, Ints, Ints, Floats]:
-        integers = sum(pa.types.is_integer(field.type) for field in self._schema) - 1
-        floats = len(self._schema) - 2 - integers
-        zeros = np.zeros(rows, np.int64)
-        return zeros, zeros, np.zeros((integers, rows), np.int64), np.zeros((floats, rows))
 
     def encode(
         self, symbols: list[str], symbol_ids: Ints, window_ns: Ints, ints: Ints, floats: Floats
@@ -122,6 +116,9 @@ class RowEncoder:
             if len(symbols) > 4 * n:
                 used, codes = np.unique(codes, return_inverse=True)
                 names = [symbols[i] for i in used]
+            if self._template is None:
+                yield self.plain(names, codes, window_ns[rows], ints[:, rows], floats[:, rows])
+                continue
             padded = np.zeros(n + n % 2, np.int32)
             padded[:n] = codes
             yield b"".join(
@@ -140,7 +137,7 @@ class RowEncoder:
         """Schema and dictionary; those of all symbols are kept until there are more of them."""
         if lasting and self._start[0] == len(names):
             return self._start[1]
-        start = split_stream(self.plain(names, *self._blank(1)))[0]
+        start = split_stream(blank_stream(self._schema, 1, names))[0]
         if lasting:
             self._start = (len(names), start)
         return start

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from schemas.ipc import END_OF_STREAM, BatchTemplate, split_stream, write_batch
+from schemas.ipc import END_OF_STREAM, BatchTemplate, split_stream, template_of
 from schemas.ticks import COLUMNS, NUMERIC, Array, Sequences, Ticks
 
 
@@ -59,7 +59,6 @@ class Layouts:
 
     def __init__(self) -> None:
         self._layouts: list[Layout] = []
-        self._templates: dict[bytes, BatchTemplate | None] = {}
 
     def read(self, payload: bytes) -> Ticks | None:
         for place, layout in enumerate(self._layouts):
@@ -74,35 +73,14 @@ class Layouts:
         names = tuple(schema.names)
         if any(name not in COLUMNS for name in names) or len(ticks) < 64:
             return  # not worth it, or with columns of its own
-        template = self._template(schema)
+        template = template_of(schema)
         if template is None:
-            return
+            return  # e.g. of a writer with other index types
         start = split_stream(payload)[0]
         layout = Layout(start, ticks.symbols, ticks.sequences, names, template)
         if layout.read(payload) is not None:
             self._layouts.insert(0, layout)
             del self._layouts[self._MOST :]
-
-    def _template(self, schema: pa.Schema) -> BatchTemplate | None:
-        key = schema.serialize().to_pybytes()
-        if key not in self._templates:
-            try:
-                self._templates[key] = BatchTemplate(lambda rows: _blank(schema, rows))
-            except (ValueError, pa.ArrowException):
-                self._templates[key] = None  # e.g. of a writer with other index types
-        return self._templates[key]
-
-
-def _blank(schema: pa.Schema, rows: int) -> bytes:
-    """A frame of zeros, as our own writer would lay it out."""
-    arrays = []
-    for field in schema:
-        if pa.types.is_dictionary(field.type):
-            zeros = pa.array(np.zeros(rows, np.int32))
-            arrays.append(pa.DictionaryArray.from_arrays(zeros, pa.array(["A"], pa.utf8())))
-        else:
-            arrays.append(pa.array(np.zeros(rows, COLUMNS[field.name])))
-    return write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
 
 
 _ZEROS: dict[str, Array] = {}

@@ -9,7 +9,8 @@ itself against others, and then fills them in. Its bytes are pyarrow's bytes; a 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -150,6 +151,27 @@ class BatchTemplate:
         if rows < 0 or payload[at : at + self.size] != self.head(rows):
             return None
         return int(rows)
+
+
+@lru_cache(maxsize=256)
+def template_of(schema: pa.Schema) -> BatchTemplate | None:
+    """The template of a schema, made once; None when pyarrow's metadata for it is no simple function."""
+    try:
+        return BatchTemplate(lambda rows: blank_stream(schema, rows))
+    except (ValueError, pa.ArrowException):
+        return None
+
+
+def blank_stream(schema: pa.Schema, rows: int, names: Sequence[str] = ("A",)) -> bytes:
+    """A stream of zeros; a dictionary column has the values ``names``, indexed by int32."""
+    arrays = []
+    for field in schema:
+        if pa.types.is_dictionary(field.type):
+            codes = pa.array(np.zeros(rows, np.int32))
+            arrays.append(pa.DictionaryArray.from_arrays(codes, pa.array(names, pa.utf8())))
+        else:
+            arrays.append(pa.array(np.zeros(rows, field.type.to_pandas_dtype())))
+    return write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
 
 
 def first_line(exc: BaseException) -> str:

@@ -55,6 +55,13 @@ def test_the_bytes_are_those_of_pyarrow(shape: str, n: int, symbols: int) -> Non
     assert frame == expected
 
 
+def test_without_a_template_the_bytes_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = random_rows("features", 9, 3)
+    with_template = list(RowEncoder(FEATURE_SCHEMA).encode(*rows))
+    monkeypatch.setattr("schemas.features.template_of", lambda schema: None)
+    assert list(RowEncoder(FEATURE_SCHEMA).encode(*rows)) == with_template
+
+
 def test_a_frame_reads_back_row_by_row() -> None:
     names, ids, windows, ints, floats = random_rows("features", 9, 3)
     (frame,) = RowEncoder(FEATURE_SCHEMA).encode(names, ids, windows, ints, floats)
