@@ -107,11 +107,6 @@ def quality_events(partition: int, troubles: list[Trouble]) -> Iterator[QualityE
         )
 
 
-def encode_quality(event: QualityEvent) -> bytes:
-    """The event as JSON."""
-    return dumps(event)
-
-
 def data_loss_output(partition: int, first: int, end: int) -> Output:
     """Say that the log no longer has offsets that the state needs: [first, end)."""
     origin = Origin(TICKS, partition, end, DATA_LOSS_INDEX)
@@ -124,4 +119,4 @@ def data_loss_output(partition: int, first: int, end: int) -> Output:
         rows=[],
         detail=f"the log starts at {end}, the state goes up to {first}: {end - first} messages are lost",
     )
-    return Output(QUALITY, origin.index, b"*", encode_quality(event), output_headers(origin))
+    return Output(QUALITY, origin.index, b"*", dumps(event), output_headers(origin))

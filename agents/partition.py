@@ -21,14 +21,15 @@ from agents.frames import open_frame
 from agents.kernels.config import KernelConfig
 from agents.kernels.run import FrameResult
 from agents.kernels.state import PartitionState
-from agents.kernels.validate import CODES, validate
+from agents.kernels.validate import validate
 from agents.micro_prices import MicroPriceTable, fingerprint
-from agents.outputs import Output, OutputList, Trouble, bad_rows_frame, encode_quality, quality_events
+from agents.outputs import Output, OutputList, Trouble, bad_rows_frame, quality_events
 from agents.rows import FeatureTable, RowWriter
 from agents.signal_emission import Positions, emit_signals
 from agents.signals import SignalSpec
 from agents.symbol_index import SymbolIndex
-from agents.troubles import findings
+from agents.troubles import NULL_CODE, bad_tick, findings
+from schemas.codec import dumps
 from schemas.errors import FrameError, TickError
 from schemas.frame import encode_frame
 from schemas.headers import H_WATERMARK, Headers, check_version, get_header
@@ -37,8 +38,6 @@ from streams.clients import partition_of
 from streams.topics import BARS, FEATURES, QUALITY, TICKS
 
 NO_TIME = int(np.iinfo(np.int64).min)
-NULL_CODE = 255
-"""Our own code for a row with a null, beside the kernel's."""
 
 
 class Message(NamedTuple):
@@ -83,6 +82,7 @@ class Partition:
         self.positions = Positions(config.signals)
         self.waiting = Waiting()
         self.rows = RowWriter(config.kernel.windows_ns)
+        # Window length to the open of the window the watermark stands in, and the message that opened it.
         self.open_offsets: dict[int, tuple[int, int]] = {}
 
     @property
@@ -182,7 +182,7 @@ class Partition:
             where = f"{TICKS}[{self.config.partition}]@{offset} row{'s' if len(rows) > 1 else ''} "
             where += ", ".join(map(str, rows[:20].tolist())) + (" …" if len(rows) > 20 else "")
             problem = TickError(
-                f"{where}: {_reason(ticks, code, int(rows[0]))}", "mend the source, then retry"
+                f"{where}: {bad_tick(ticks, code, int(rows[0]))}", "mend the source, then retry"
             )
             outputs.add_dead_letter(bad_rows_frame(ticks, rows), problem)
             self.accounting.dead += len(rows)
@@ -208,18 +208,17 @@ class Partition:
 
     def _quality(self, troubles: list[Trouble], outputs: OutputList) -> None:
         for event in quality_events(self.config.partition, troubles):
-            outputs.add(QUALITY, event.symbol.encode(), encode_quality(event))
+            outputs.add(QUALITY, event.symbol.encode(), dumps(event))
 
     def _run(
         self, arrivals: Arrivals, message: Message, recv_ns: int, outputs: OutputList, now_ns: int
     ) -> None:
-        open_before = self._open_windows()
         result = arrivals.run(self.kernel)
         self._account(result)
         if len(result.event_codes):
             self._quality(self._findings(result, arrivals), outputs)
         if result.n_rows:
-            self._write_rows(result, message, recv_ns, open_before, outputs, now_ns)
+            self._write_rows(result, message, recv_ns, outputs, now_ns)
         self._note_open_windows(message.offset)
 
     def _account(self, result: FrameResult) -> None:
@@ -249,7 +248,6 @@ class Partition:
         result: FrameResult,
         message: Message,
         recv_ns: int,
-        open_before: dict[int, int],
         outputs: OutputList,
         now_ns: int,
     ) -> None:
@@ -263,9 +261,7 @@ class Partition:
         self.accounting.feature_rows += len(table)
         self.accounting.bars += result.n_bars
         first_offsets = {
-            (window, open_ns + window): self.open_offsets[window][1]
-            for window, open_ns in open_before.items()
-            if window in self.open_offsets
+            (window, open_ns + window): offset for window, (open_ns, offset) in self.open_offsets.items()
         }
         latency = {
             "log": max(0.0, (now_ns - message.timestamp_ms * 1_000_000) / 1e3),
@@ -282,16 +278,13 @@ class Partition:
             outputs,
         )
 
-    def _open_windows(self) -> dict[int, int]:
-        """Window length to the open of the window that the watermark stands in."""
-        watermark = self.watermark_ns
-        if watermark is None:
-            return {}
-        return {window: watermark // window * window for window in self.config.kernel.windows_ns}
-
     def _note_open_windows(self, offset: int) -> None:
         """Remember which message opened each window, for the source range of signals."""
-        for window, open_ns in self._open_windows().items():
+        watermark = self.watermark_ns
+        if watermark is None:
+            return
+        for window in self.config.kernel.windows_ns:
+            open_ns = watermark // window * window
             if self.open_offsets.get(window, (NO_TIME, 0))[0] != open_ns:
                 self.open_offsets[window] = (open_ns, offset)
 
@@ -331,28 +324,3 @@ def _heartbeat(message: Message) -> int | None:
 def _last_recv(ticks: Ticks) -> int:
     recv = ticks.columns["ts_recv_ns"]
     return int(recv[-1]) if len(recv) else 0
-
-
-def _reason(ticks: Ticks, code: int, row: int) -> str:
-    """Why a row is bad, and its values."""
-    if code == NULL_CODE:
-        return "a null where a value must be"
-    name, text = CODES[code]
-    values = [_show(column, ticks.columns[column][row]) for column in _FAULTY[name]]
-    return f"{text}, was {' and '.join(values)}"
-
-
-_FAULTY = {
-    "unknown_kind": ("kind",),
-    "quote_price": ("bid_px", "ask_px"),
-    "trade_price": ("trade_px",),
-    "price_too_large": ("bid_px", "ask_px", "trade_px"),
-    "size": ("bid_sz", "ask_sz", "trade_sz"),
-    "aggressor": ("aggressor",),
-    "event_time": ("ts_event_ns",),
-    "event_time_ahead": ("ts_event_ns", "ts_recv_ns"),
-}
-
-
-def _show(column: str, value: np.generic) -> str:
-    return f"{value.item() / PRICE_SCALE}" if column.endswith("_px") else f"{value}"

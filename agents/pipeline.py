@@ -101,13 +101,15 @@ class PartitionRunner:
         started = time.perf_counter()
         found = await self._read_log()
         state = Partition(self.pipeline.config(self.number))
-        positions = dict(found.positions)
+        positions = found.positions
         if found.checkpoint is not None:
             state.restore(found.checkpoint.state)
-            positions = dict(found.checkpoint.positions)
+            positions = found.checkpoint.positions
             self._slot = 1 - found.checkpoint.slot
         self._emitted = set(found.emitted)
-        self._outputs = OutputLog(self.pipeline.settings, self.pipeline.producer, self.number, positions)
+        self._outputs = OutputLog(
+            self.pipeline.settings, self.pipeline.producer, self.number, dict(positions)
+        )
         self.cursor = Cursor(found.next_offset)
         self.saved_offset = found.checkpoint.next_offset if found.checkpoint else -1
         if found.lost is not None:
@@ -235,7 +237,6 @@ class TickPipeline:
         self._on_failure = on_failure
         self._producer: Any = None
         self._loading: asyncio.Task[None] | None = None
-        self._assigned_once = False
         self._assigned: set[int] = set()
         self._pacer = CheckpointPacer(settings.checkpoint_interval_s, settings.checkpoint_share)
         self._task: asyncio.Task[None] | None = None
@@ -243,7 +244,7 @@ class TickPipeline:
     @property
     def ready(self) -> bool:
         """Whether the group has given us our partitions and nothing has failed."""
-        return self._task is not None and self.failure is None and self._assigned_once
+        return self._task is not None and self.failure is None and self._loading is not None
 
     @property
     def producer(self) -> Any:
@@ -261,7 +262,6 @@ class TickPipeline:
     def assign(self, partitions: set[int]) -> None:
         """These partitions are ours from now on."""
         self._assigned = set(partitions)
-        self._assigned_once = True
         self._loading = asyncio.create_task(self._load(sorted(partitions)), name="loading")
 
     async def _load(self, partitions: list[int]) -> None:

@@ -15,7 +15,7 @@ from schemas.errors import TickError
 from streams.topics import SIGNALS
 
 MS = 1_000_000
-_UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms"))
+_UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"))
 
 
 def window_text(window_ns: int) -> str:

@@ -6,8 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.kernels.scalar import layout
+from agents.kernels.validate import CODES
 from agents.outputs import Trouble
-from schemas.ticks import PRICE_SCALE
+from schemas.ticks import PRICE_SCALE, Ticks
+
+NULL_CODE = 255
+"""Our own code for a row with a null, beside the kernel's."""
 
 EVENTS = {
     layout.EVENT_LATE: "late",
@@ -59,3 +63,28 @@ def findings(
         symbol = symbol_names[int(symbol_ids[row])]
         troubles.append(Trouble(EVENTS[code], symbol, offset, origin_row, count, detail))
     return troubles
+
+
+_FAULTY = {
+    "unknown_kind": ("kind",),
+    "quote_price": ("bid_px", "ask_px"),
+    "trade_price": ("trade_px",),
+    "price_too_large": ("bid_px", "ask_px", "trade_px"),
+    "size": ("bid_sz", "ask_sz", "trade_sz"),
+    "aggressor": ("aggressor",),
+    "event_time": ("ts_event_ns",),
+    "event_time_ahead": ("ts_event_ns", "ts_recv_ns"),
+}
+
+
+def bad_tick(ticks: Ticks, code: int, row: int) -> str:
+    """Why a row cannot be used, and its values."""
+    if code == NULL_CODE:
+        return "a null where a value must be"
+    name, text = CODES[code]
+    values = [_show(column, ticks.columns[column][row]) for column in _FAULTY[name]]
+    return f"{text}, was {' and '.join(values)}"
+
+
+def _show(column: str, value: np.generic) -> str:
+    return f"{value.item() / PRICE_SCALE}" if column.endswith("_px") else f"{value}"

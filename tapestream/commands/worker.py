@@ -7,9 +7,12 @@ import logging
 import os
 import socket
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from schemas.settings import Settings
 
 
 def run(
@@ -52,15 +55,13 @@ def run(
     worker.run()
 
 
-def prepare(settings: object) -> None:
+def prepare(settings: Settings) -> None:
     """Wait for the broker and see that the topics are as the table says."""
     import asyncio
 
-    from schemas.settings import Settings
     from streams.admin import ensure_topics
     from streams.clients import wait_for_broker
 
-    assert isinstance(settings, Settings)
     log = logging.getLogger("tapestream.worker")
 
     async def ready() -> None:
