@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 import faust
+from faust.types import TP
 from faust.web import Request, Response, View
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -15,6 +16,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from agents.pipeline import PartitionRunner, TickPipeline
+from streams import topics
 
 PAGE = files("agents").joinpath("worker_page.html").read_text()
 
@@ -26,6 +28,7 @@ class Accounts:
         self._app = app
         self._pipeline = pipeline
         self._name = name
+        self._topic = topics.name(pipeline.settings, topics.TICKS)
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a partition, ascending."""
@@ -51,10 +54,7 @@ class Accounts:
         }
 
     def _end_offset(self, partition: int) -> int | None:
-        for tp, end in self._app.monitor.tp_end_offsets.items():
-            if tp.partition == partition:
-                return int(end)
-        return None
+        return self._app.monitor.tp_end_offsets.get(TP(self._topic, partition))  # type: ignore[no-any-return]
 
     def summary(self) -> dict[str, Any]:
         """What the ``/accounting`` page returns."""

@@ -13,7 +13,7 @@ import pyarrow as pa
 from schemas.errors import FrameError
 from schemas.frame_layouts import Layouts, zeros
 from schemas.ipc import first_line, read_batch, write_batch
-from schemas.ticks import ARROW_TYPES, COLUMNS, NUMERIC, REQUIRED, Array, Sequences, Ticks
+from schemas.ticks import ARROW_TYPES, COLUMNS, NUMERIC, REQUIRED, Array, Sequences, Ticks, is_symbol
 
 _DENSE = b"dense_sequences"
 _ALWAYS = frozenset(REQUIRED)
@@ -153,7 +153,7 @@ _SYMBOLS: dict[bytes, tuple[str, ...]] = {}
 
 
 def _checked(symbol: str | None) -> str:
-    if not symbol or len(symbol) > 64 or not symbol.isprintable():
+    if symbol is None or not is_symbol(symbol):
         raise FrameError(f"symbol {symbol!r} must be 1 to 64 printable characters")
     return symbol
 

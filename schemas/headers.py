@@ -56,9 +56,9 @@ def get_header(headers: Iterable[tuple[str, bytes]] | None, name: str) -> bytes 
     return None
 
 
-def get_origin(headers: Iterable[tuple[str, bytes]] | None) -> Origin | None:
-    """The origin that a message states, or None when it states none that we can read."""
-    value = get_header(headers, H_ORIGIN)
+def get_origin(headers: Iterable[tuple[str, bytes]] | None, name: str = H_ORIGIN) -> Origin | None:
+    """The origin that a message states in a header, or None when it states none that we can read."""
+    value = get_header(headers, name)
     if value is None:
         return None
     try:

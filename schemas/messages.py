@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from schemas.ticks import MAX_SYMBOL
+
 
 class Message(BaseModel):
     """Base of all: frozen, and later versions may add fields."""
@@ -41,7 +43,7 @@ class TickJson(Message):
 
     model_config = ConfigDict(json_schema_extra=_state_what_each_kind_needs)
 
-    symbol: Annotated[str, Field(min_length=1, max_length=64)]
+    symbol: Annotated[str, Field(min_length=1, max_length=MAX_SYMBOL)]
     ts_event_ns: Annotated[int, Field(gt=0, description="exchange time, ns since 1970-01-01 UTC")]
     ts_recv_ns: Annotated[int, Field(ge=0, description="capture time, ns; 0 when unknown")] = 0
     kind: Literal["quote", "trade"]

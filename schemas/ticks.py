@@ -20,6 +20,9 @@ PRICE_SCALE = 1_000_000_000
 
 QUOTE, TRADE = 0, 1
 
+MAX_SYMBOL = 64
+"""Most characters of a symbol."""
+
 Array = npt.NDArray[Any]
 
 COLUMNS: dict[str, np.dtype[Any]] = {
@@ -48,6 +51,11 @@ ARROW_TYPES: dict[str, pa.DataType] = {
 }
 ARROW_SCHEMA = pa.schema([pa.field(name, kind) for name, kind in ARROW_TYPES.items()])
 """The schema of a frame with all columns, before metadata."""
+
+
+def is_symbol(text: str | None) -> bool:
+    """Whether a text can be a symbol: 1 to 64 printable characters."""
+    return text is not None and 0 < len(text) <= MAX_SYMBOL and text.isprintable()
 
 
 @dataclass(frozen=True, slots=True)

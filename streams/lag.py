@@ -118,11 +118,8 @@ async def _measure(
         reader.assign(partitions)
         starts = await reader.beginning_offsets(partitions)
         ends = await reader.end_offsets(partitions)
-        behind = {
-            part: max(committed.get(part, 0), starts[part])
-            for part in partitions
-            if ends[part] > max(committed.get(part, 0), starts[part])
-        }
+        positions = {part: max(committed.get(part, 0), starts[part]) for part in partitions}
+        behind = {part: at for part, at in positions.items() if ends[part] > at}
         oldest_ms = await _timestamps(reader, behind)
     except (KafkaError, TimeoutError) as exc:
         raise BrokerUnavailable(f"Kafka at {settings.broker}: {exc}", clients.START_BROKER) from exc

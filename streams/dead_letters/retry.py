@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from schemas.errors import DeliveryError, TapestreamError, TopicError
-from schemas.headers import H_RETRIED, VERSION_HEADER, Origin, get_header
+from schemas.headers import H_RETRIED, VERSION_HEADER, get_origin
 from schemas.settings import Settings
 from streams import clients, topics
 from streams.dead_letters.letters import DeadLetter, Wanted, partitions_of, read_partition
@@ -153,7 +153,9 @@ class Retry:
             name = topics.name(self._settings, topic)
             begin, end = await reader.bounds(name, number)
             async for message in reader.read(name, number, max(begin, start), end):
-                arrived += _letters_in(get_header(message.headers, H_RETRIED), partition)
+                letter = get_origin(message.headers, H_RETRIED)
+                if letter and (letter.topic, letter.partition) == (topics.DEAD_LETTERS, partition):
+                    arrived.append(letter.offset)
         return Entry(attempt, retried=ranges(arrived))
 
     async def _is_alone(self, reader: LogReader, partition: int, unseen: range, ours: set[int]) -> bool:
@@ -189,11 +191,3 @@ class Retry:
             self._dead, entry.encode(), KEY, partition, self._now_ms(), [VERSION_HEADER]
         )
         return int((await future).offset)
-
-
-def _letters_in(value: bytes | None, partition: int) -> list[int]:
-    try:
-        origin = Origin.parse((value or b"").decode())
-    except (ValueError, UnicodeDecodeError):
-        return []
-    return [origin.offset] if (origin.topic, origin.partition) == (topics.DEAD_LETTERS, partition) else []

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.ticks import COLUMNS, NUMERIC, QUOTE, TRADE, Array
+from schemas.ticks import COLUMNS, NUMERIC, QUOTE, TRADE, Array, is_symbol
 
 Mask = npt.NDArray[np.bool_]
 Column = Sequence[Any]
@@ -37,7 +37,7 @@ class SymbolTable(dict[str, int]):
     """Symbol to code, growing; what is no symbol has code -1 and is not kept."""
 
     def __missing__(self, symbol: str) -> int:
-        if not symbol or len(symbol) > 64 or not symbol.isprintable():
+        if not is_symbol(symbol):
             return -1
         code = self[symbol] = len(self)
         return code

@@ -6,6 +6,7 @@ a smaller one.
 
 from __future__ import annotations
 
+from functools import cache
 from math import log, sqrt
 from statistics import NormalDist
 from typing import Any
@@ -28,6 +29,7 @@ _DRAWS = 16
 _NEVER_NS = 1 << 61
 
 
+@cache
 def tables() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Quantiles of the standard normal, of trade sizes (log-normal of mean 1) and of the exponential.
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import TickError
-from schemas.ticks import Array, Ticks
+from schemas.ticks import Array, Ticks, is_symbol
 from streams.clients import partition_of
 
 _CACHED_TUPLES = 64
@@ -76,7 +76,7 @@ class Router:
         known = self._lookups.get(symbols)
         if known is None:
             for symbol in symbols:
-                if symbol not in self._codes and (not symbol or len(symbol) > 64 or not symbol.isprintable()):
+                if symbol not in self._codes and not is_symbol(symbol):
                     raise TickError(
                         f"symbol {symbol[:80]!r} must be 1 to 64 printable characters"
                     )  # a reader would refuse the whole frame for it

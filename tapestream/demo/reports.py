@@ -60,10 +60,7 @@ class WorkerPages:
 
 
 def sent_of(log_file: Path) -> int | None:
-    """How many ticks a producer says that it sent: in the last JSON object of its output.
-
-    The market calls them ``sent`` and a replay ``ticks``.
-    """
+    """How many ticks a producer says that it sent: in the last JSON object of its output."""
     if not log_file.is_file():
         return None
     for line in reversed(log_file.read_text(errors="replace").splitlines()):
@@ -73,7 +70,6 @@ def sent_of(log_file: Path) -> int | None:
             said = json.loads(line)
         except ValueError:
             continue
-        for name in ("sent", "ticks"):
-            if isinstance(said.get(name), int):
-                return int(said[name])
+        if isinstance(said.get("ticks"), int):
+            return int(said["ticks"])
     return None

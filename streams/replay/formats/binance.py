@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from schemas import codec
 from schemas.errors import FrameError
-from schemas.ticks import QUOTE, TRADE, Sequences, Ticks, make_ticks
+from schemas.ticks import QUOTE, TRADE, Sequences, Ticks, is_symbol, make_ticks
 from streams.replay.formats import columns as convert
 from streams.replay.formats.base import BadRows, ReadOptions, valid_rows
 from streams.replay.formats.opening import open_lines
@@ -126,7 +126,7 @@ class _Rows:
     def _code(self, symbol: str) -> int:
         if self._options.symbol:
             symbol = self._options.symbol
-        elif not (isinstance(symbol, str) and 0 < len(symbol) <= 64 and symbol.isprintable()):
+        elif not (isinstance(symbol, str) and is_symbol(symbol)):
             raise ValueError(symbol)
         return self._codes.setdefault(symbol, len(self._codes))
 

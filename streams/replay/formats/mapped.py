@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.errors import SourceError
-from schemas.ticks import COLUMNS, QUOTE, TRADE, Array, Ticks, make_ticks
+from schemas.ticks import COLUMNS, QUOTE, TRADE, Array, Ticks, is_symbol, make_ticks
 from streams.replay.formats import columns as convert
 from streams.replay.formats.base import BadRows, ReadOptions, valid_rows
 
@@ -178,7 +178,7 @@ def _symbols(column: pa.Array | None, fixed: str, n: int) -> tuple[tuple[str, ..
     if column is None or fixed:
         return (fixed,), np.zeros(n, np.int32), np.zeros(n, bool)
     codes, found = convert.texts(column)
-    fine = [bool(text) and len(text) <= 64 and text.isprintable() for text in map(_text, found)]
+    fine = [is_symbol(text) for text in map(_text, found)]
     wrong = ~np.array([*fine, False])[codes]
     places = np.cumsum([*fine, False]) - 1
     symbols = tuple(_text(text) for text, ok in zip(found, fine, strict=True) if ok)
