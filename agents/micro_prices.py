@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from schemas.codec import dumps_pretty, loads
 from schemas.errors import FrameError, SettingsError
+from streams.files import replace_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,7 @@ def write_tables(path: Path, tables: dict[str, MicroPriceTable]) -> None:
         symbol: {"tick_size_e9": table.tick_size, "adjustment": table.adjustment.tolist()}
         for symbol, table in tables.items()
     }
-    part = path.with_suffix(path.suffix + ".part")
-    part.write_text(dumps_pretty({"version": 1, "symbols": content}))
-    part.replace(path)
+    replace_file(path, dumps_pretty({"version": 1, "symbols": content}).encode())
 
 
 def read_tables(path: Path | None) -> dict[str, MicroPriceTable]:

@@ -9,17 +9,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import statistics
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench.lab import lab
 from schemas import codec
 from schemas.settings import Settings
 from streams import admin, clients, topics
-from streams.broker import EmbeddedBroker
 from streams.ingest import Ingest
 
 SYMBOLS = tuple(f"SYM{number:03d}" for number in range(200))
@@ -47,13 +45,9 @@ def run(messages: int = 400_000, rounds: int = 5, seed: int = 7, partitions: int
         ``messages_per_s`` and ``bare_messages_per_s`` by the clock, and ``ratio`` of the CPU rates.
     """
     gc.set_threshold(50_000, 20, 20)  # as the command does
-    with tempfile.TemporaryDirectory() as folder:
-        broker = EmbeddedBroker(Path(folder) / "kafka", port=0).start()
-        try:
-            settings = Settings(broker=broker.address, partitions=partitions)
-            return asyncio.run(_measure(settings, messages, rounds, seed))
-        finally:
-            broker.stop()
+    with lab(partitions=partitions) as settings:
+        figures: dict[str, Any] = asyncio.run(_measure(settings, messages, rounds, seed))
+        return figures
 
 
 async def _measure(settings: Settings, messages: int, rounds: int, seed: int) -> dict[str, Any]:
@@ -144,7 +138,3 @@ async def _ours(settings: Settings, messages: int, group: str) -> tuple[float, f
     totals = await running
     assert totals.framed == messages, totals
     return spent
-
-
-if __name__ == "__main__":
-    print(codec.dumps_pretty(run()))

@@ -10,12 +10,9 @@ warm, and calls include everything ``run`` does, Python and all.
 
 from __future__ import annotations
 
-import argparse
-import json
 import platform
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -123,7 +120,7 @@ def measure_validate(batch: int = 4096, repeats: int = 7) -> float:
     return statistics.median(speeds)
 
 
-def run(json_output: Path | None = None, repeats: int = 5, ticks: int = 1_000_000) -> dict[str, Any]:
+def run(repeats: int = 5, ticks: int = 1_000_000) -> dict[str, Any]:
     """Measure 100, 1,000 and 10,000 symbols in frames of 4,096 and 1,000 ticks.
 
     Returns
@@ -136,7 +133,7 @@ def run(json_output: Path | None = None, repeats: int = 5, ticks: int = 1_000_00
         for symbols in (100, 1_000, 10_000)
         for batch in (4_096, 1_000)
     ]
-    report = {
+    return {
         "name": "kernel",
         "ticks_per_s": cases[0]["ticks_per_s"],
         "target_ticks_per_s": 15_000_000,
@@ -144,26 +141,3 @@ def run(json_output: Path | None = None, repeats: int = 5, ticks: int = 1_000_00
         "cases": cases,
         "machine": {"processor": platform.machine(), "python": platform.python_version()},
     }
-    if json_output is not None:
-        json_output.write_text(json.dumps(report, indent=2))
-    return report
-
-
-def main() -> None:
-    """Print the report."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--repeats", type=int, default=5)
-    arguments = parser.parse_args()
-    report = run(arguments.json, arguments.repeats)
-    for case in report["cases"]:
-        median, low, high = (case[name] / 1e6 for name in ("ticks_per_s", "slowest", "fastest"))
-        print(
-            f"{case['symbols']:>6} symbols, {case['batch']:>5} a frame: {median:6.2f}M ticks/s "
-            f"({low:.2f} to {high:.2f}), {case['rows']} rows"
-        )
-    print(f"validate alone: {report['validate_ticks_per_s'] / 1e6:.0f}M ticks/s")
-
-
-if __name__ == "__main__":
-    main()

@@ -19,12 +19,10 @@ from schemas.settings import Settings
 from streams import admin, clients, topics
 from streams.broker import EmbeddedBroker
 from streams.log_reader import LogReader
-from streams.market.config import MarketConfig
+from streams.market.config import DEFAULT_START_NS, MarketConfig
 from streams.market.market import SimulatedMarket
 from streams.recovery import OUTPUT_TOPICS
 from streams.writer import TickWriter
-
-START_NS = 1_767_623_400_000_000_000  # 2026-01-05 14:30 UTC
 
 
 @contextmanager
@@ -44,7 +42,9 @@ async def fill(
 ) -> int:
     """Write a simulated market to the log in frames of ``frame`` ticks; returns the bytes."""
     await admin.ensure_topics(settings)
-    market = SimulatedMarket(MarketConfig(symbols, seed=seed, start_ns=START_NS, rate_per_s=rate_per_s))
+    market = SimulatedMarket(
+        MarketConfig(symbols, seed=seed, start_ns=DEFAULT_START_NS, rate_per_s=rate_per_s)
+    )
     async with TickWriter(settings, max_ticks=frame, max_age_ms=None, heartbeat_ms=None) as writer:
         while market.generated < ticks:
             await writer.write(market.block(n_ticks=min(65_536, ticks - market.generated)))
@@ -76,7 +76,7 @@ def bare_seconds(settings: Settings, messages: int) -> float:
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(messages)],
-        env=environment(settings),
+        env=settings.environment(os.environ),
         capture_output=True,
         text=True,
         check=True,
@@ -100,15 +100,6 @@ async def bare(settings: Settings, messages: int) -> float:
     return spent
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    """What makes a child process see these settings."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("TAPESTREAM_")}
-    for name in settings.model_fields_set:
-        value = getattr(settings, name)
-        env[f"TAPESTREAM_{name.upper()}"] = json.dumps(value) if isinstance(value, tuple) else str(value)
-    return env
-
-
 class Worker:
     """``tapestream worker`` as a child; ends with the block."""
 
@@ -122,7 +113,7 @@ class Worker:
                     *(sys.executable, "-m", "tapestream.cli", "worker", "--name", name),
                     *("--web-port", "0", "--port-file", str(self._port_file)),
                 ],
-                env=environment(settings),
+                env=settings.environment(os.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -8,6 +8,7 @@ closes windows and the worker answers every frame. Both answer the same paced lo
 from __future__ import annotations
 
 import asyncio
+import os
 import statistics
 import subprocess
 import sys
@@ -16,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from bench.lab import START_NS, Worker, environment, forget_outputs, lab
+from bench.lab import Worker, forget_outputs, lab
 from schemas.frame import encode_frame
-from schemas.headers import VERSION_HEADER, get_origin
+from schemas.headers import H_ORIGIN, VERSION_HEADER, Origin, get_origin
 from schemas.settings import Settings
 from streams import admin, clients, topics
-from streams.market.config import MarketConfig
+from streams.market.config import DEFAULT_START_NS, MarketConfig
 from streams.market.market import SimulatedMarket
 
 FRAMES_PER_S = 200
@@ -55,12 +56,12 @@ def run(seconds: float = 15.0, rounds: int = 3, seed: int = 3) -> dict[str, Any]
 
 
 def _frames(count: int, seed: int) -> list[bytes]:
-    market = SimulatedMarket(MarketConfig(20, seed=seed, start_ns=START_NS, rate_per_s=200.0))
+    market = SimulatedMarket(MarketConfig(20, seed=seed, start_ns=DEFAULT_START_NS, rate_per_s=200.0))
     frames = []
     for number in range(count):
         ticks = market.block(n_ticks=TICKS)
         # Same ticks, but each frame is spread over its own 100 ms of event time.
-        ticks.columns["ts_event_ns"] = START_NS + number * 100_000_000 + np.arange(TICKS) * 199_000
+        ticks.columns["ts_event_ns"] = DEFAULT_START_NS + number * 100_000_000 + np.arange(TICKS) * 199_000
         ticks.columns["ts_recv_ns"] = ticks.columns["ts_event_ns"] + 1_000
         frames.append(encode_frame(ticks))
     return frames
@@ -72,7 +73,7 @@ def _relay(settings: Settings, frames: list[bytes]) -> tuple[float, float]:
         "import asyncio\nfrom bench.latency import relay\nfrom schemas.settings import load_settings\n"
         "asyncio.run(relay(load_settings()))"
     )
-    child = subprocess.Popen([sys.executable, "-c", program], env=environment(settings))
+    child = subprocess.Popen([sys.executable, "-c", program], env=settings.environment(os.environ))
     try:
         return asyncio.run(_drive(settings, frames))
     finally:
@@ -102,10 +103,8 @@ async def relay(settings: Settings) -> None:
     while True:
         for records in (await consumer.getmany(timeout_ms=500)).values():
             for record in records:
-                origin = f"{topics.TICKS}[0]@{record.offset}#0".encode()
-                await producer.send(
-                    target, record.value, partition=0, headers=[("tapestream-origin", origin)]
-                )
+                origin = str(Origin(topics.TICKS, 0, record.offset)).encode()
+                await producer.send(target, record.value, partition=0, headers=[(H_ORIGIN, origin)])
 
 
 async def _drive(settings: Settings, frames: list[bytes]) -> tuple[float, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -85,6 +87,24 @@ class Settings(BaseSettings):
     """How long a worker may be silent before its partitions go to another."""
     shutdown_timeout_s: float = Field(default=20.0, gt=0.0)
     """Budget to drain, checkpoint, commit and leave the group."""
+
+    def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
+        """The environment in which a child process reads these settings, and no others.
+
+        Parameters
+        ----------
+        inherited
+            What else the child shall see; ``TAPESTREAM_*`` in it does not count.
+        """
+        found = {name: value for name, value in inherited.items() if not name.startswith("TAPESTREAM_")}
+        for name in self.model_fields_set:
+            value = getattr(self, name)
+            if isinstance(value, SecretStr):
+                value = value.get_secret_value()
+            found[f"TAPESTREAM_{name.upper()}"] = (
+                json.dumps(value) if isinstance(value, tuple) else str(value)
+            )
+        return found
 
     @field_validator("windows_ms")
     @classmethod

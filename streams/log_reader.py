@@ -59,6 +59,12 @@ class LogReader:
             raise BrokerUnavailable(f"{topic}[{partition}]: bounds unknown: {exc}") from exc
         return begin[tp], end[tp]
 
+    async def rest(self, topic: str, partition: int, start: int = 0) -> AsyncIterator[ConsumerRecord]:
+        """Yield the records from ``start`` on that the log still has, up to its end of now."""
+        begin, end = await self.bounds(topic, partition)
+        async for record in self.read(topic, partition, max(begin, start), end):
+            yield record
+
     async def read(self, topic: str, partition: int, start: int, end: int) -> AsyncIterator[ConsumerRecord]:
         """Yield the records with ``start <= offset < end`` in order; compaction may leave holes."""
         if start >= end:

@@ -10,7 +10,6 @@ Invariants
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -25,6 +24,8 @@ import pyarrow.parquet as pq
 from schemas import codec
 from schemas.errors import FrameError, RecordingError
 from streams import record_columns as columns
+from streams.files import replace_file
+from streams.locks import open_lock_file, try_lock
 from streams.record_columns import Record, Shape
 from streams.replay.formats.parquet import META_PARTITION, META_TOPIC
 
@@ -114,11 +115,8 @@ class Recording:
         for (topic, partition), offset in sorted(self._starts.items()):
             by_topic.setdefault(topic, {})[str(partition)] = offset
         draft = self.folder / f".{_START}.draft"
-        with _explained(draft), draft.open("wb") as file:
-            file.write(codec.dumps({"version": 1, "start": by_topic}))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.folder / _START)
+        with _explained(draft):
+            replace_file(self.folder / _START, codec.dumps({"version": 1, "start": by_topic}), draft)
 
     def take(self, record: Record) -> None:
         """Add a message; those of a partition come in order.
@@ -334,15 +332,11 @@ def _read_starts(folder: Path) -> dict[Place, int]:
 
 
 def _locked(folder: Path) -> IO[bytes]:
-    lock = (folder / ".lock").open("ab")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise RecordingError(
-            f"{folder}: another recorder writes here", "end it, or record to another folder"
-        ) from None
-    return lock
+    lock = open_lock_file(folder / ".lock")
+    if not try_lock(lock):
+        os.close(lock)
+        raise RecordingError(f"{folder}: another recorder writes here", "end it, or record to another folder")
+    return os.fdopen(lock, "rb")
 
 
 @contextmanager

@@ -16,8 +16,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
-
 from schemas.settings import Settings
 from schemas.ticks import Ticks
 from streams import checkpoints, topics
@@ -26,17 +24,6 @@ from streams.writer import TickWriter
 from tests.kafka import ROOT
 
 TAPESTREAM = [sys.executable, "-m", "tapestream.cli"]
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """What makes a child process see these settings."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("TAPESTREAM_")}
-    for name in settings.model_fields_set | {"session_timeout_s", "checkpoint_interval_s"}:
-        value = getattr(settings, name)
-        if isinstance(value, SecretStr):
-            value = value.get_secret_value()
-        env[f"TAPESTREAM_{name.upper()}"] = json.dumps(value) if isinstance(value, tuple) else str(value)
-    return env
 
 
 class WorkerProcess:
@@ -59,7 +46,7 @@ class WorkerProcess:
                     "--port-file",
                     str(self._port_file),
                 ],
-                env=environment(settings),
+                env=settings.environment(os.environ),
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

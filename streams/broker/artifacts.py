@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import BrokerStartError
-from streams.broker.locks import exclusive_lock
+from streams.locks import exclusive_lock
 
 LOCK = Path(__file__).with_name("jars.lock")
 KAFKA = "org.apache.kafka:kafka_2.13"

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from schemas.errors import BrokerStartError
-from streams.broker.locks import open_lock_file, try_lock
+from streams.locks import open_lock_file, try_lock
 
 HANDOVER_S = 30.0
 """How long a node whose owner was killed may take to end; longer than it is given to stop."""

@@ -151,8 +151,7 @@ class Retry:
         arrived: list[int] = []
         for (topic, number), start in begun.ends.items():
             name = topics.name(self._settings, topic)
-            begin, end = await reader.bounds(name, number)
-            async for message in reader.read(name, number, max(begin, start), end):
+            async for message in reader.rest(name, number, start):
                 letter = get_origin(message.headers, H_RETRIED)
                 if letter and (letter.topic, letter.partition) == (topics.DEAD_LETTERS, partition):
                     arrived.append(letter.offset)

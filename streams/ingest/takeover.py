@@ -95,12 +95,10 @@ class TakeOver:
         ticks, dead = tail_start(notes)
         async with LogReader(self._settings) as reader:
             for target, start in enumerate(ticks):
-                begin, end = await reader.bounds(self._ticks, target)
-                async for record in reader.read(self._ticks, target, max(begin, start), end):
+                async for record in reader.rest(self._ticks, target, start):
                     for written in known.values():
                         written.note_frame(target, record.headers)
             for p, start in dead.items():
-                begin, end = await reader.bounds(self._dead, p)
-                async for record in reader.read(self._dead, p, max(begin, start), end):
+                async for record in reader.rest(self._dead, p, start):
                     known[p].note_dead_letter(record.headers)
         return known

@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from schemas.ticks import Ticks
+from streams.clock import Clock
 from streams.market.market import SimulatedMarket
 
 SLICE_S = 0.02
 """How often a paced market sends."""
 CHUNK_TICKS = 65_536
 _SECOND_NS = 1_000_000_000
-
-
-class Clock(Protocol):
-    """Time that only passes; what :class:`LiveClock` really is and tests invent."""
-
-    def now_s(self) -> float:
-        """Seconds since any instant."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Let so much pass."""
-
-
-class LiveClock:
-    """The machine's own."""
-
-    def now_s(self) -> float:
-        """Seconds of the monotonic clock."""
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        """Let other tasks run meanwhile."""
-        await asyncio.sleep(seconds)
 
 
 class Sink(Protocol):
@@ -94,14 +71,14 @@ async def feed(
     stopped
         Asked between blocks; when true the feed ends as if it had reached its end.
     """
-    began_s, start_ns = clock.now_s(), market.config.start_ns
+    began_s, start_ns = clock.now(), market.config.start_ns
     made_before, sent, behind_s = market.generated, 0, 0.0
     now_ns, beat_ns = start_ns, start_ns
     while not stopped():
         left = None if n_ticks is None else n_ticks - (market.generated - made_before)
         target_ns = until_ns
         if speed is not None:
-            passed_ns = start_ns + int((clock.now_s() - began_s) * speed * 1e9)
+            passed_ns = start_ns + int((clock.now() - began_s) * speed * 1e9)
             target_ns = passed_ns if until_ns is None else min(passed_ns, until_ns)
         room = CHUNK_TICKS if left is None else min(left, CHUNK_TICKS)
         made = market.generated
@@ -120,11 +97,11 @@ async def feed(
         ):
             break
         if speed is not None and is_full:
-            behind_s = max(behind_s, clock.now_s() - began_s - (now_ns - start_ns) / speed * 1e-9 - SLICE_S)
+            behind_s = max(behind_s, clock.now() - began_s - (now_ns - start_ns) / speed * 1e-9 - SLICE_S)
         await clock.sleep(0.0 if speed is None or is_full else SLICE_S)
     held = market.finish()
     if held is not None:
         await sink.write(held)
         sent += len(held)
     await sink.heartbeat(now_ns)
-    return Fed(sent, start_ns, now_ns, clock.now_s() - began_s, behind_s)
+    return Fed(sent, start_ns, now_ns, clock.now() - began_s, behind_s)

@@ -2,38 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from typing import Protocol
-
 import numpy as np
 
 from schemas.ticks import Array, Ticks
 
 _BINS_A_DECADE = 200
 _LOWEST_S, _DECADES = 1e-6, 11
-
-
-class Clock(Protocol):
-    """A monotonic clock that one can wait by."""
-
-    def now(self) -> float:
-        """Seconds."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Return that much later, or a little more."""
-
-
-class MonotonicClock:
-    """The machine's."""
-
-    def now(self) -> float:
-        """Seconds since some moment."""
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait without blocking the loop."""
-        await asyncio.sleep(seconds)
 
 
 class Schedule:

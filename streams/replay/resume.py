@@ -6,12 +6,12 @@ that going on from it never leaves a tick out; ticks sent after it was written a
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from schemas import codec
 from schemas.errors import CheckpointError, FrameError
+from streams.files import replace_file
 
 _VERSION = 1
 
@@ -59,15 +59,10 @@ class PositionFile:
     def save(self, position: Position) -> None:
         """Replace what was saved, in one step."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_suffix(".draft")
         value = {
             "version": _VERSION,
             "ticks": position.ticks,
             "ts_event_ns": position.ts_event_ns,
             "finished": position.finished,
         }
-        with draft.open("wb") as file:
-            file.write(codec.dumps(value))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.path)
+        replace_file(self.path, codec.dumps(value))

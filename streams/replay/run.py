@@ -9,7 +9,7 @@ from typing import Any
 
 from schemas.errors import SourceError
 from schemas.settings import Settings
-from streams.replay.pacing import Clock, MonotonicClock
+from streams.clock import Clock, MonotonicClock
 from streams.replay.resume import Position, PositionFile
 from streams.replay.send import NullWriter, Plan, Sending, closing_ns, send
 from streams.replay.source import Source

@@ -11,7 +11,8 @@ import numpy as np
 
 from schemas.settings import Settings
 from schemas.ticks import Ticks
-from streams.replay.pacing import Clock, PacingError, Schedule
+from streams.clock import Clock
+from streams.replay.pacing import PacingError, Schedule
 from streams.replay.resume import Position, PositionFile
 
 FLUSH_TICKS = 1_048_576

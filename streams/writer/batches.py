@@ -219,17 +219,9 @@ class Batches:
     def _cut(self, number: int) -> list[Frame]:
         """Take the first rows, at most ``max_ticks``, out of what waits."""
         waiting = self._waiting[number]
-        taken: list[_Chunk] = []
         wanted = min(self._max_ticks, waiting.rows)
         waiting.rows -= wanted
-        while wanted:
-            chunk = waiting.chunks.popleft()
-            if len(chunk) > wanted:
-                chunk, rest = chunk.cut(wanted)
-                waiting.chunks.appendleft(rest)
-            taken.append(chunk)
-            wanted -= len(chunk)
-        return self._encode(number, taken, waiting.sequences)
+        return self._encode(number, _first(waiting.chunks, wanted), waiting.sequences)
 
     def _encode(self, number: int, chunks: list[_Chunk], sequences: Sequences) -> list[Frame]:
         if len(chunks) == 1:
@@ -245,8 +237,9 @@ class Batches:
         payload = encode_frame(ticks)
         n = len(ticks)
         if len(payload) > self._max_bytes and n > 1:
-            first, second = _halve(chunks, n // 2)
-            return self._encode(number, first, sequences) + self._encode(number, second, sequences)
+            rest = deque(chunks)
+            first = _first(rest, n // 2)
+            return self._encode(number, first, sequences) + self._encode(number, list(rest), sequences)
         headers = [VERSION_HEADER]
         spans = source_spans([chunk.source for chunk in chunks if chunk.source is not None])
         if spans:
@@ -267,17 +260,17 @@ def _travelling_symbols(dictionary: list[str], codes: Array) -> tuple[tuple[str,
     return tuple(dictionary[code] for code in used.tolist()), compact.astype(np.int32)
 
 
-def _halve(chunks: list[_Chunk], n: int) -> tuple[list[_Chunk], list[_Chunk]]:
-    first: list[_Chunk] = []
-    rest = deque(chunks)
+def _first(chunks: deque[_Chunk], n: int) -> list[_Chunk]:
+    """Take the first ``n`` rows out of the chunks; the last one taken is cut if need be."""
+    taken: list[_Chunk] = []
     while n:
-        chunk = rest.popleft()
+        chunk = chunks.popleft()
         if len(chunk) > n:
-            chunk, remainder = chunk.cut(n)
-            rest.appendleft(remainder)
-        first.append(chunk)
+            chunk, rest = chunk.cut(n)
+            chunks.appendleft(rest)
+        taken.append(chunk)
         n -= len(chunk)
-    return first, list(rest)
+    return taken
 
 
 def source_spans(sources: list[SourceRows]) -> str:

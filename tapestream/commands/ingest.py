@@ -41,6 +41,7 @@ def run(
     A tick that cannot be used goes to dead.letters alone, with its coordinates and what is wrong. Start
     several of these to share the partitions. One that is killed is replaced without loss or repeats.
     """
+    from streams.files import replace_file
     from streams.ingest import Ingest, Totals
 
     logging.basicConfig(level=log_level, format="%(asctime)s ingest %(levelname)s %(message)s")
@@ -84,7 +85,7 @@ def run(
         async with serve_health(settings.host, metrics_port, registry, lambda: ingest.ready) as address:
             log.info("metrics at %s/metrics", address)
             if port_file is not None:
-                _write_port(port_file, address)
+                replace_file(port_file, address.rpartition(":")[2].encode())
             return await work()
 
     typer.echo(report(asyncio.run(serve()), settings, as_json))
@@ -118,9 +119,3 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, first, number)
-
-
-def _write_port(path: Path, address: str) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(address.rpartition(":")[2])
-    part.replace(path)  # whoever waits for the file never sees half of it

@@ -6,8 +6,6 @@ import asyncio
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,12 +17,14 @@ from schemas import codec
 from schemas.errors import SettingsError
 from schemas.settings import load_settings
 from streams import clients
+from streams.clock import MonotonicClock
 from streams.market.config import DEFAULT_START_NS, MarketConfig
 from streams.market.fault_plan import FaultPlan
-from streams.market.feed import Fed, LiveClock, feed
+from streams.market.feed import Fed, feed
 from streams.market.files import ParquetSink, write_truth
 from streams.market.market import SimulatedMarket
 from streams.writer import TickWriter
+from tapestream.interrupts import until_told
 
 
 def run(
@@ -98,15 +98,15 @@ async def _run(
         await clients.wait_for_broker(settings, wait_s, lambda line: typer.echo(line, err=True))
         sink = TickWriter(settings)
     async with sink as open_sink:
-        with _until_told() as stopped:
+        with until_told(_interrupt, signal.SIGINT, signal.SIGTERM) as told:
             return await feed(
                 market,
                 open_sink,
-                LiveClock(),
+                MonotonicClock(),
                 speed=speed,
                 n_ticks=n_ticks,
                 until_ns=until_ns,
-                stopped=stopped,
+                stopped=told.is_set,
             )
 
 
@@ -134,22 +134,8 @@ def _start_ns(text: str, default_ns: int) -> int:
     return round(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1_000
 
 
-@contextmanager
-def _until_told() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or SIGTERM came; the second one interrupts at once."""
-    told: list[int] = []
-
-    def tell(number: int, _: object) -> None:
-        told.append(number)
-        if len(told) > 1:
-            raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, tell) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(told)
-    finally:
-        for number, action in before.items():
-            signal.signal(number, action)
+def _interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 def _show(fed: Fed, config: MarketConfig, planted: Counter[str], *, as_json: bool) -> None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated
 
@@ -16,7 +13,7 @@ from rich.console import Console
 
 from schemas.settings import load_settings
 from streams import admin, clients
-from tapestream.interrupts import sigterm_interrupts
+from tapestream.interrupts import sigterm_interrupts, until_told
 from tapestream.up.family import Family
 from tapestream.up.pipeline import (
     DEFAULT_BROKER_PORT,
@@ -72,7 +69,7 @@ def run(
         grace_s = settings.shutdown_timeout_s + GRACE_BEYOND_S
         with Family(settings.data_dir / "logs", environment, grace_s, say, settings.host) as family:
             family.start(plans)
-            with until_told(family) as told:
+            with until_told(family.hurry, signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as told:
                 say(f"{', '.join(plan.name for plan in plans)} started; Ctrl-C drains and ends")
                 watch = BrokerWatch(broker, say)
                 while not told.wait(LOOK_S):
@@ -80,21 +77,3 @@ def run(
                     watch.look()
                 family.stop()
     say("ended; the data is kept")
-
-
-@contextmanager
-def until_told(family: Family) -> Iterator[threading.Event]:
-    """An event that Ctrl-C, SIGTERM or a closed terminal sets; the next one makes the family hurry."""
-    told = threading.Event()
-
-    def tell(*_: object) -> None:
-        if told.is_set():
-            family.hurry()
-        told.set()
-
-    before = {n: signal.signal(n, tell) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield told
-    finally:
-        for number, action in before.items():
-            signal.signal(number, action)

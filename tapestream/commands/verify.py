@@ -112,8 +112,7 @@ async def _verify_one(
     verifier = Verifier()
     for base in OUTPUT_TOPICS:
         name = topics.name(settings, base)
-        low, high = await reader.bounds(name, number)
-        async for record in reader.read(name, number, low, high):
+        async for record in reader.rest(name, number):
             origin = get_origin(record.headers)
             if origin is None or (origin.topic, origin.partition) != (topics.TICKS, number):
                 continue

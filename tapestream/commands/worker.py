@@ -29,6 +29,7 @@ def run(
 
     from agents.frames import choose_device
     from schemas.settings import load_settings
+    from streams.files import replace_file
 
     settings = load_settings()
     device = choose_device(device)
@@ -43,9 +44,7 @@ def run(
     (settings.data_dir / "faust").mkdir(parents=True, exist_ok=True)
     port = web_port or free_port(settings.host)
     if port_file is not None:
-        part = port_file.with_suffix(".part")
-        part.write_text(str(port))
-        part.replace(port_file)
+        replace_file(port_file, str(port).encode())  # whoever waits for it never sees half of it
     # Faust takes the current event loop, and asyncio.run has left none behind.
     asyncio.set_event_loop(asyncio.new_event_loop())
     # Most objects here live until the next checkpoint; looking through them costs milliseconds each time.

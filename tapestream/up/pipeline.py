@@ -13,8 +13,8 @@ from rich.console import Console
 from schemas.errors import ChildError
 from schemas.settings import Settings
 from streams.broker import EmbeddedBroker, embedded_broker
-from streams.broker.locks import open_lock_file, try_lock
 from streams.broker.ports import is_free
+from streams.locks import open_lock_file, try_lock
 from tapestream.commands.broker import download_progress
 from tapestream.up.child import Plan
 from tapestream.up.family import Say

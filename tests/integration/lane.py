@@ -69,8 +69,7 @@ async def read_topic(settings: Settings, base: str) -> list[ConsumerRecord]:
     async with LogReader(settings) as reader:
         for partition in range(settings.partitions):
             name = topics.name(settings, base)
-            begin, end = await reader.bounds(name, partition)
-            found += [record async for record in reader.read(name, partition, begin, end)]
+            found += [record async for record in reader.rest(name, partition)]
     return found
 
 

@@ -18,6 +18,7 @@ from streams import clients, topics
 from streams.market.config import MarketConfig
 from streams.market.fault_plan import FaultPlan
 from streams.market.market import SimulatedMarket
+from tests.integration.lane import read_topic
 
 pytestmark = pytest.mark.kafka
 
@@ -36,18 +37,9 @@ async def start_market(settings: Settings, *options: str) -> asyncio.subprocess.
 
 async def ticks_on(settings: Settings) -> dict[str, list[tuple[int, ...]]]:
     """Everything on ``market.ticks``, by symbol in the order of its partition."""
-    consumer = clients.consumer(settings, topics.name(settings, topics.TICKS))
     found: dict[str, list[tuple[int, ...]]] = {}
-    await consumer.start()
-    try:
-        ends = await consumer.end_offsets(consumer.assignment())
-        for partition, end in ends.items():
-            while await consumer.position(partition) < end:
-                for messages in (await consumer.getmany(partition, timeout_ms=1_000)).values():
-                    for message in messages:
-                        collect(found, decode_frame(message.value))
-    finally:
-        await consumer.stop()
+    for message in await read_topic(settings, topics.TICKS):
+        collect(found, decode_frame(message.value))
     return found
 
 

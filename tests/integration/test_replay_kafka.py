@@ -35,17 +35,14 @@ FULL_SPEED = ReplayOptions(speed=None)
 async def log_of(settings: Settings, base: str = topics.TICKS) -> list[list[tuple[bytes, bool]]]:
     """By partition, the payloads and whether each is a heartbeat."""
     name = topics.name(settings, base)
-    found = []
     async with LogReader(settings) as reader:
-        for partition in range(settings.partitions):
-            start, end = await reader.bounds(name, partition)
-            found.append(
-                [
-                    (record.value, get_header(record.headers, H_WATERMARK) is not None)
-                    async for record in reader.read(name, partition, start, end)
-                ]
-            )
-    return found
+        return [
+            [
+                (record.value, get_header(record.headers, H_WATERMARK) is not None)
+                async for record in reader.rest(name, partition)
+            ]
+            for partition in range(settings.partitions)
+        ]
 
 
 def ticks_of(partition: list[tuple[bytes, bool]]) -> Ticks | None:

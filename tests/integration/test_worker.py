@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import urllib.request
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,10 +20,10 @@ from schemas.ticks import Ticks, concat_ticks
 from streams import admin, clients, topics
 from streams.broker import EmbeddedBroker, ListenerSecurity
 from streams.clients import MAX_RECORD_BYTES
-from streams.log_reader import LogReader
 from streams.writer import TickWriter
 from tapestream.commands.verify import verify
 from tests.agents.test_partition import random_ticks
+from tests.integration.lane import read_topic
 from tests.kafka import fresh_prefix
 from tests.workers import WorkerProcess, all_saved, eventually
 
@@ -42,17 +41,6 @@ async def write(settings: Settings, *blocks: Ticks) -> None:
         for block in blocks:
             await writer.write(block)
             await writer.flush()
-
-
-async def everything(settings: Settings, base: str) -> list[Any]:
-    """All records of a topic."""
-    name = topics.name(settings, base)
-    records = []
-    async with LogReader(settings) as reader:
-        for partition in range(settings.partitions):
-            begin, end = await reader.bounds(name, partition)
-            records += [r async for r in reader.read(name, partition, begin, end)]
-    return records
 
 
 async def differences(settings: Settings) -> list[str]:
@@ -97,12 +85,12 @@ async def test_poison_bad_and_repeated_ticks_are_each_accounted_for_and_a_restar
     finally:
         worker.end()
     letters = [
-        (get_header(r.headers, H_ERROR) or b"").decode() for r in await everything(settings, "dead.letters")
+        (get_header(r.headers, H_ERROR) or b"").decode() for r in await read_topic(settings, "dead.letters")
     ]
     assert len(letters) == 3
     assert ": not an Arrow IPC stream of one batch" in letters[0]
     assert "rows 0, 1, 2: kind must be 0 (quote) or 1 (trade), was 9" in letters[1]
-    repeated = [loads(r.value) for r in await everything(settings, topics.QUALITY)]
+    repeated = [loads(r.value) for r in await read_topic(settings, topics.QUALITY)]
     assert sum(e["count"] for e in repeated if e["kind"] == "duplicate") == 10
 
 
@@ -161,7 +149,7 @@ async def test_messages_that_the_log_no_longer_has_are_told_as_lost(
         assert worker.partitions[0]["in"] == 500 + 100
     finally:
         worker.end()
-    (lost,) = [loads(r.value) for r in await everything(settings, topics.QUALITY) if b"data_loss" in r.value]
+    (lost,) = [loads(r.value) for r in await read_topic(settings, topics.QUALITY) if b"data_loss" in r.value]
     assert (lost["kind"], lost["offset"], lost["count"]) == ("data_loss", 1, 2)
 
 

@@ -117,3 +117,19 @@ def test_a_password_is_not_shown() -> None:
 def test_errors_survive_the_way_between_processes() -> None:
     error = pickle.loads(pickle.dumps(FrameError("what", "remedy")))
     assert (str(error), error.exit_code) == ("what (remedy)", 5)
+
+
+def test_a_child_reads_the_same_settings_and_none_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(
+        partitions=3,
+        windows_ms=(100, 1000),
+        sasl_password="hunter2",
+        data_dir="here",
+        ssl_check_hostname=False,
+    )
+    inherited = {"PATH": "/bin", "TAPESTREAM_FEE_BPS": "9", "TAPESTREAM_PARTITIONS": "5"}
+    found = settings.environment(inherited)
+    assert found["PATH"] == "/bin"
+    for name, value in found.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings() == settings

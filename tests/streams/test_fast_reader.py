@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 
@@ -13,7 +14,6 @@ from hypothesis import strategies as st
 from schemas.settings import Settings
 from streams.fast_reader import MOST_BYTES, ChunkReader
 from tests.kafka import ROOT
-from tests.workers import environment
 
 
 async def read_all(reader: asyncio.StreamReader, pieces: list[bytes], sizes: list[int]) -> list[object]:
@@ -108,7 +108,7 @@ asyncio.run(main())
 def test_the_client_reads_through_it_once_it_is_installed(settings: Settings) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
-        env=environment(settings),
+        env=settings.environment(os.environ),
         cwd=ROOT,
         capture_output=True,
         text=True,

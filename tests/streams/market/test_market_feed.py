@@ -23,7 +23,7 @@ class SteppedClock:
         self.time_s, self.look_s = 100.0, look_s
         self.slept: list[float] = []
 
-    def now_s(self) -> float:
+    def now(self) -> float:
         self.time_s += self.look_s
         return self.time_s
 

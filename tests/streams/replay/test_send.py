@@ -12,8 +12,9 @@ import pytest
 from schemas.errors import CheckpointError
 from schemas.settings import Settings
 from schemas.ticks import Ticks
+from streams.clock import MonotonicClock
 from streams.replay import send as sending_module
-from streams.replay.pacing import MonotonicClock, PacingError, Schedule
+from streams.replay.pacing import PacingError, Schedule
 from streams.replay.resume import Position, PositionFile
 from streams.replay.send import NullWriter, Plan, Sending, closing_ns, send
 from tests.streams.replay.making import MS, FakeClock, FakeWriter, T, marks, ticks_at
