@@ -25,6 +25,8 @@ T = TypeVar("T")
 CHECKED = ("cleanup.policy", "retention.ms", "max.message.bytes", "message.timestamp.type")
 """What a topic of ours cannot do without; anything else is the operator's to tune."""
 
+CREATE_TOPICS = "`tapestream topics create` makes it"
+
 SETTLE_S = 20.0
 """How long a new topic may take until every partition has a leader."""
 
@@ -85,8 +87,7 @@ def differences(settings: Settings, states: Iterable[TopicState]) -> list[Differ
         row = topics.topic(topics.base_name(settings, state.name))
         wanted = row.partition_count(settings)
         if not state.partitions:
-            create = "`tapestream topics create` makes it"
-            found.append(Difference(state.name, "topic", f"{wanted} partition(s)", "absent", create))
+            found.append(Difference(state.name, "topic", f"{wanted} partition(s)", "absent", CREATE_TOPICS))
             continue
         if state.partitions != wanted:
             found.append(_other_partitions(row, state, wanted))
@@ -123,6 +124,21 @@ def _fits(key: str, declared: str, found: str, cleanup: topics.Cleanup) -> bool:
 
 def _forever_last(retention_ms: str) -> float:
     return float("inf") if int(retention_ms) == topics.FOREVER else int(retention_ms)
+
+
+async def present(settings: Settings, *bases: str) -> list[TopicState]:
+    """The topics as they are; like :func:`describe`, but all of them must be there.
+
+    Raises
+    ------
+    TopicError
+        Naming the first that is absent.
+    """
+    states = await describe(settings, *bases)
+    for state in states:
+        if not state.partitions:
+            raise TopicError(f"{state.name} is absent", CREATE_TOPICS)
+    return states
 
 
 async def describe(settings: Settings, *bases: str) -> list[TopicState]:

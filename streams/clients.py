@@ -85,15 +85,14 @@ def consumer(settings: Settings, *topics: str, **overrides: Any) -> AIOKafkaCons
     return AIOKafkaConsumer(*topics, **(options | overrides))
 
 
-def admin(settings: Settings, **overrides: Any) -> AIOKafkaAdminClient:
+def admin(settings: Settings) -> AIOKafkaAdminClient:
     """A client that creates, deletes and describes topics and groups."""
-    options: dict[str, Any] = {
-        "bootstrap_servers": settings.broker,
-        "client_id": "tapestream",
-        "request_timeout_ms": 15_000,
+    return AIOKafkaAdminClient(
+        bootstrap_servers=settings.broker,
+        client_id="tapestream",
+        request_timeout_ms=15_000,
         **security(settings),
-    }
-    return AIOKafkaAdminClient(**(options | overrides))
+    )
 
 
 @asynccontextmanager

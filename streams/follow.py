@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from schemas.errors import BrokerUnavailable, TopicError
+from schemas.errors import BrokerUnavailable
 from schemas.settings import Settings
 from streams import admin, clients
 
@@ -43,9 +43,7 @@ async def follow(
     BrokerUnavailable
         When no broker answers. One that goes away later is waited for.
     """
-    state = (await admin.describe(settings, base))[0]
-    if not state.partitions:
-        raise TopicError(f"{state.name} is absent", "`tapestream topics create` makes it")
+    (state,) = await admin.present(settings, base)
     partitions = [TopicPartition(state.name, number) for number in range(state.partitions)]
     consumer = clients.consumer(settings)
     try:

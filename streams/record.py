@@ -14,7 +14,7 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from schemas.errors import BrokerUnavailable, DataLossError, TopicError
+from schemas.errors import BrokerUnavailable, DataLossError
 from schemas.settings import Settings
 from streams import admin, clients, topics
 from streams.record_columns import checked_topics, shape_of
@@ -99,10 +99,7 @@ async def record(
 
 
 async def _places(settings: Settings, bases: Iterable[str]) -> list[Place]:
-    states = await admin.describe(settings, *bases)
-    absent = [state.name for state in states if not state.partitions]
-    if absent:
-        raise TopicError(f"{absent[0]} is absent", "create it with `tapestream topics create`")
+    states = await admin.present(settings, *bases)
     return [(state.name, number) for state in states for number in range(state.partitions)]
 
 

@@ -45,10 +45,10 @@ class Jar:
         return folder / f"{self.artifact}-{self.version}.jar"
 
 
-def locked_jars(lock: Path = LOCK) -> tuple[Jar, ...]:
+def locked_jars() -> tuple[Jar, ...]:
     """The rows of the lock file."""
     jars = []
-    for line in lock.read_text().splitlines():
+    for line in LOCK.read_text().splitlines():
         coordinate, size, digest = line.split()
         group, artifact, version = coordinate.split(":")
         jars.append(Jar(group, artifact, version, int(size), digest))

@@ -129,9 +129,7 @@ async def partitions_of(settings: Settings, wanted: int | None) -> list[int]:
     TopicError
         When the topic is absent or has no such partition.
     """
-    state = (await admin.describe(settings, topics.DEAD_LETTERS))[0]
-    if not state.partitions:
-        raise TopicError(f"{state.name} is absent", "`tapestream topics create` makes it")
+    (state,) = await admin.present(settings, topics.DEAD_LETTERS)
     if wanted is None:
         return list(range(state.partitions))
     if not 0 <= wanted < state.partitions:

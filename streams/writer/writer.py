@@ -25,6 +25,7 @@ from schemas.errors import BrokerUnavailable, DeliveryError, TopicError
 from schemas.settings import Settings
 from schemas.ticks import Ticks
 from streams import clients, topics
+from streams.admin import CREATE_TOPICS
 from streams.json_lane import Lane
 from streams.writer.abandon import abandon
 from streams.writer.batches import Batches, Frame, SourceRows
@@ -266,11 +267,12 @@ class TickWriter:
 
     async def _check_topic(self) -> None:
         """A symbol must go where every other producer sends it, so the counts must agree."""
-        create = "`tapestream topics create` makes it"
         try:
             found = await asyncio.wait_for(self._producer.partitions_for(self.topic), _TOPIC_TIMEOUT_S)
         except (TimeoutError, KafkaError) as exc:
-            raise TopicError(f"{self.topic}: no such topic on {self._settings.broker}", create) from exc
+            raise TopicError(
+                f"{self.topic}: no such topic on {self._settings.broker}", CREATE_TOPICS
+            ) from exc
         if len(found) != self._settings.partitions:
             raise TopicError(
                 f"{self.topic} has {len(found)} partitions, the settings say {self._settings.partitions}",
