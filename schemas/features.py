@@ -1,12 +1,12 @@
-"""Feature and bar frames: what the tick worker writes to ``market.features`` and ``market.bars``.
+"""Feature, bar and indicator frames: what the tick worker writes to ``market.features`` and the like.
 
-Both are Arrow IPC streams of one record batch, a row a (symbol, window). Definitions and sources of
+All are Arrow IPC streams of one record batch, a row a (symbol, window). Definitions and sources of
 the features are in the kernels and in ``docs/features.md``; here are names, types and the encoding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +72,17 @@ BAR_SCHEMA = pa.schema(
     ]
 )
 
+
+def feature_schema(own: tuple[str, ...] = ()) -> pa.Schema:
+    """The schema of feature frames with features of one's own, float64 columns behind the others."""
+    return pa.schema([*FEATURE_SCHEMA, *(pa.field(name, pa.float64()) for name in own)])
+
+
+def indicator_schema(columns: Sequence[str]) -> pa.Schema:
+    """The schema of ``market.indicators``: the keys, then a float64 column a value, such as ``rsi(14)``."""
+    return pa.schema([*_KEYS, *(pa.field(name, pa.float64()) for name in columns)])
+
+
 MAX_ROWS = 2_000
 """Rows a message: 2,000 rows of 40 columns stay below Kafka's 1 MiB."""
 
@@ -85,7 +96,7 @@ class RowEncoder:
     Parameters
     ----------
     schema
-        :data:`FEATURE_SCHEMA` or :data:`BAR_SCHEMA`.
+        :data:`FEATURE_SCHEMA`, :data:`BAR_SCHEMA` or one of :func:`indicator_schema`.
     """
 
     def __init__(self, schema: pa.Schema) -> None:

@@ -12,6 +12,8 @@ Headers = list[tuple[str, bytes]]
 
 H_VERSION = "tapestream-version"
 H_WATERMARK = "tapestream-watermark-ns"
+H_MODEL = "tapestream-model"
+"""Of a notice that a model was promoted: its version and hash, see :mod:`schemas.promotions`."""
 H_ORIGIN = "tapestream-origin"
 H_ERROR = "tapestream-error"
 H_REMEDY = "tapestream-remedy"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from schemas.errors import SettingsError
 
@@ -33,6 +34,8 @@ class Settings(BaseSettings):
     """The data folder: the embedded broker's log, recordings, logs of children."""
     host: str = "127.0.0.1"
     """The address that pages and metrics listen on."""
+    api_token: SecretStr | None = Field(default=None, min_length=16)
+    """The token that every call of the REST API must bring; 16 characters or more, never shown."""
 
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """How to speak to the broker: TLS or not, a password or not."""
@@ -78,6 +81,12 @@ class Settings(BaseSettings):
     """A table fitted by ``tapestream fit-micro-price``; without one ``micro_price`` is NaN."""
     signals: tuple[str, ...] = ("agents.signals.order_flow:order_flow",)
     """Signals to compute, ``module:function`` each."""
+    features: tuple[str, ...] = ()
+    """Features of one's own to compute, ``module:function`` each; columns more on ``market.features``."""
+    indicators: Annotated[tuple[str, ...], NoDecode] = ()
+    """Technical indicators to compute on every bar, also as plain text: ``RSI(14),EMA(20)``."""
+    model_window_ms: int = Field(default=0, ge=0)
+    """Length of the bars that the promoted model scores, one of the windows; 0 for what its card names."""
 
     checkpoint_interval_s: float = Field(default=2.0, gt=0.0)
     """Shortest time between two checkpoints of a partition."""
@@ -105,6 +114,16 @@ class Settings(BaseSettings):
                 json.dumps(value) if isinstance(value, tuple) else str(value)
             )
         return found
+
+    @field_validator("indicators", mode="before")
+    @classmethod
+    def _indicators_as_people_write_them(cls, given: object) -> object:
+        if not isinstance(given, str):
+            return given
+        if given.lstrip().startswith("["):
+            return json.loads(given)
+        # Commas within the parentheses part the numbers of one indicator.
+        return [name for name in (part.strip() for part in re.split(r",(?![^(]*\))", given)) if name]
 
     @field_validator("windows_ms")
     @classmethod

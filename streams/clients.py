@@ -6,7 +6,8 @@ client; what others need of it is here.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -14,9 +15,10 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.partitioner import murmur2
+from confluent_kafka import Consumer, KafkaError
 
 from schemas.settings import MAX_MESSAGE_BYTES, Settings
-from streams.credentials import security, ssl_context
+from streams.credentials import compiled_security, security, ssl_context
 from streams.reach import START_BROKER, addresses, wait_for_broker
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "START_BROKER",
     "addresses",
     "admin",
+    "compiled_consumer",
     "consumer",
     "partition_of",
     "producer",
@@ -38,6 +41,9 @@ FETCH_BYTES = 4 * 1_048_576
 
 Larger is slower: above 32 MiB an answer is mapped from the system afresh each time, page by page.
 """
+
+READ_AHEAD_KB = 32 * 1024
+"""What a compiled consumer reads ahead, over all partitions."""
 
 MAX_RECORD_BYTES = MAX_MESSAGE_BYTES - 4_096
 """Most bytes of key, value and headers in one record that :func:`producer` takes.
@@ -85,6 +91,34 @@ def consumer(settings: Settings, *topics: str, **overrides: Any) -> AIOKafkaCons
     return AIOKafkaConsumer(*topics, **(options | overrides))
 
 
+def compiled_consumer(
+    settings: Settings, on_error: Callable[[KafkaError], None], log: logging.Logger, **overrides: Any
+) -> Consumer:
+    """A consumer that reads, checks and unpacks in threads of its own, for who is given partitions.
+
+    It joins no group. ``overrides`` are librdkafka's options.
+    """
+    options: dict[str, Any] = {
+        "bootstrap.servers": settings.broker,
+        "client.id": "tapestream",
+        "group.id": "tapestream",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_uncommitted",
+        "check.crcs": True,
+        "max.partition.fetch.bytes": FETCH_BYTES,
+        "fetch.wait.max.ms": 100,
+        # A queue that is full holds back the next fetch for a second by default.
+        "fetch.queue.backoff.ms": 1,
+        "queued.max.messages.kbytes": READ_AHEAD_KB,
+        "reconnect.backoff.max.ms": 1_000,
+        "error_cb": on_error,
+        **compiled_security(settings),
+    }
+    return Consumer(options | overrides, logger=log)
+
+
 def admin(settings: Settings) -> AIOKafkaAdminClient:
     """A client that creates, deletes and describes topics and groups."""
     return AIOKafkaAdminClient(
@@ -106,8 +140,8 @@ async def started(settings: Settings, client: Client) -> AsyncIterator[Client]:
     BrokerError
         When the broker refuses us.
     """
-    await wait_for_broker(settings, timeout_s=0.0)
     try:
+        await wait_for_broker(settings, timeout_s=0.0)
         await client.start()  # type: ignore[attr-defined]
         yield client
     finally:

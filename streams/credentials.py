@@ -35,6 +35,36 @@ def security(settings: Settings) -> dict[str, Any]:
     return options
 
 
+def compiled_security(settings: Settings) -> dict[str, Any]:
+    """What :func:`security` says, in the words of the compiled client (librdkafka).
+
+    Raises
+    ------
+    SettingsError
+        As there.
+    """
+    options = security(settings)
+    context = options.pop("ssl_context", None)
+    compiled = {_COMPILED_NAMES[name]: value for name, value in options.items()}
+    if context is not None:
+        # The compiled client looks for the system's authorities only when told to.
+        compiled["ssl.ca.location"] = str(settings.ssl_cafile or "probe")
+        if settings.ssl_certfile is not None:
+            compiled["ssl.certificate.location"] = str(settings.ssl_certfile)
+        if settings.ssl_keyfile is not None:
+            compiled["ssl.key.location"] = str(settings.ssl_keyfile)
+        compiled["ssl.endpoint.identification.algorithm"] = "https" if settings.ssl_check_hostname else "none"
+    return compiled
+
+
+_COMPILED_NAMES = {
+    "security_protocol": "security.protocol",
+    "sasl_mechanism": "sasl.mechanism",
+    "sasl_plain_username": "sasl.username",
+    "sasl_plain_password": "sasl.password",
+}
+
+
 def ssl_context(settings: Settings) -> ssl.SSLContext:
     """The TLS context of the settings' certificate files; the system's authorities when they name none."""
     for field in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):

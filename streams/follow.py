@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from schemas.errors import BrokerUnavailable
 from schemas.settings import Settings
-from streams import admin, clients
+from streams.placed import placed
 
 POLL_MS = 250
 """How long a batch waits for records; an empty one then tells the reader that it is still alive."""
@@ -43,24 +41,11 @@ async def follow(
     BrokerUnavailable
         When no broker answers. One that goes away later is waited for.
     """
-    (state,) = await admin.present(settings, base)
-    partitions = [TopicPartition(state.name, number) for number in range(state.partitions)]
-    consumer = clients.consumer(settings)
-    try:
-        await consumer.start()
-        consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
-        begins = await consumer.beginning_offsets(partitions) if from_beginning else ends
-        for partition, offset in begins.items():
-            consumer.seek(partition, offset)
-        yield _batches(consumer, ends if until_now else None)
-    except KafkaError as exc:
-        raise BrokerUnavailable(f"cannot follow {state.name}: {exc}", clients.START_BROKER) from exc
-    finally:
-        await consumer.stop()
+    async with placed(settings, (base,), lambda _, __, first, end: first if from_beginning else end) as found:
+        yield _batches(found.consumer, found.ends if until_now else None)
 
 
-async def _batches(consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int] | None) -> Batches:
+async def _batches(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int] | None) -> Batches:
     open_ends = None if ends is None else dict(ends)
     while open_ends is None or open_ends:
         if open_ends is not None:

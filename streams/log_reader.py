@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -32,7 +32,9 @@ class LogReader:
             await consumer.start()
         except KafkaError as exc:
             await consumer.stop()
-            raise BrokerUnavailable(f"cannot read the log at {self._settings.broker}: {exc}") from exc
+            raise BrokerUnavailable(
+                f"cannot read the log at {self._settings.broker}: {exc}", clients.START_BROKER
+            ) from exc
         self._consumer = consumer
         return self
 
@@ -51,13 +53,19 @@ class LogReader:
 
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """The first offset that the log still has, and the one that the next message will get."""
-        tp = TopicPartition(topic, partition)
+        place = (topic, partition)
+        return (await self.all_bounds([place]))[place]
+
+    async def all_bounds(self, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], tuple[int, int]]:
+        """:meth:`bounds` of many partitions, asked for together."""
+        partitions = [TopicPartition(*place) for place in places]
         try:
-            begin = await self._client.beginning_offsets([tp])
-            end = await self._client.end_offsets([tp])
+            begins = await self._client.beginning_offsets(partitions)
+            ends = await self._client.end_offsets(partitions)
         except KafkaError as exc:
-            raise BrokerUnavailable(f"{topic}[{partition}]: bounds unknown: {exc}") from exc
-        return begin[tp], end[tp]
+            names = ", ".join(f"{tp.topic}[{tp.partition}]" for tp in partitions)
+            raise BrokerUnavailable(f"{names}: bounds unknown: {exc}") from exc
+        return {(tp.topic, tp.partition): (begins[tp], ends[tp]) for tp in partitions}
 
     async def rest(self, topic: str, partition: int, start: int = 0) -> AsyncIterator[ConsumerRecord]:
         """Yield the records from ``start`` on that the log still has, up to its end of now."""

@@ -10,7 +10,14 @@ from streams import checkpoints, topics
 from streams.checkpoints import Checkpoint
 from streams.log_reader import LogReader
 
-OUTPUT_TOPICS = (topics.FEATURES, topics.BARS, topics.SIGNALS, topics.QUALITY, topics.DEAD_LETTERS)
+OUTPUT_TOPICS = (
+    topics.FEATURES,
+    topics.BARS,
+    topics.INDICATORS,
+    topics.SIGNALS,
+    topics.QUALITY,
+    topics.DEAD_LETTERS,
+)
 """Where the tick worker writes."""
 
 
@@ -49,15 +56,16 @@ async def recover(settings: Settings, reader: LogReader, partition: int) -> Reco
     """
     ticks = topics.name(settings, topics.TICKS)
     checkpoint = await checkpoints.load(settings, reader, partition)
-    earliest, _ = await reader.bounds(ticks, partition)
+    names = {base: topics.name(settings, base) for base in OUTPUT_TOPICS}
+    bounds = await reader.all_bounds((name, partition) for name in (ticks, *names.values()))
+    earliest, _ = bounds[ticks, partition]
     wanted = checkpoint.next_offset if checkpoint else earliest
     lost = (wanted, earliest) if earliest > wanted else None
     next_offset = max(wanted, earliest)
     emitted: set[tuple[int, int]] = set()
     ends: dict[str, int] = {}
-    for base in OUTPUT_TOPICS:
-        name = topics.name(settings, base)
-        begin, end = await reader.bounds(name, partition)
+    for base, name in names.items():
+        begin, end = bounds[name, partition]
         start = max(begin, checkpoint.positions.get(base, 0)) if checkpoint else begin
         ends[base] = end
         async for record in reader.read(name, partition, start, end):

@@ -20,11 +20,13 @@ TICKS_JSON = "market.ticks.json"
 DEPTH = "market.depth"
 BARS = "market.bars"
 FEATURES = "market.features"
+INDICATORS = "market.indicators"
 SIGNALS = "market.signals"
 QUALITY = "market.quality"
 GPU_TASKS = "gpu.tasks"
 GPU_RESULTS = "gpu.results"
 GPU_DEVICES = "gpu.devices"
+WORKERS = "streams.workers"
 ALLOCATIONS = "orchestrator.allocations"
 GPU_COMMANDS = "gpu.commands"
 MEMORY_ALERTS = "gpu.memory.alerts"
@@ -105,7 +107,7 @@ TOPICS: tuple[Topic, ...] = (
     _market(DEPTH, "depth frame (Arrow IPC)", "order book levels in"),
     Topic(
         BARS,
-        "symbol",
+        "origin of the frame",
         "bar frame (Arrow IPC)",
         "partitioned",
         "compact,delete",
@@ -113,6 +115,12 @@ TOPICS: tuple[Topic, ...] = (
         "open, high, low, close and volume, a frame a partition and close",
     ),
     _market(FEATURES, "feature frame (Arrow IPC)", "a row a symbol and window", key="partition of the ticks"),
+    _market(
+        INDICATORS,
+        "indicator frame (Arrow IPC)",
+        "technical indicators, a row a bar",
+        key="partition of the ticks",
+    ),
     _market(SIGNALS, "JSON signal", "trading signals out"),
     _market(QUALITY, "JSON event", "late, repeated and missing ticks and crossed books, with coordinates"),
     Topic(GPU_TASKS, "task id", "JSON task request", "partitioned", "delete", 7 * DAY_MS, "tasks in"),
@@ -156,6 +164,16 @@ TOPICS: tuple[Topic, ...] = (
         FOREVER,
         "state and next offset of each partition",
         segment_bytes=64 * MIB,
+    ),
+    Topic(
+        WORKERS,
+        "worker",
+        "JSON worker report",
+        1,
+        "compact,delete",
+        DAY_MS,
+        "what each tick worker holds, how much it has done and how far it is behind",
+        segment_bytes=16 * MIB,
     ),
     Topic(
         DEAD_LETTERS,

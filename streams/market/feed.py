@@ -57,6 +57,7 @@ async def feed(
     speed: float | None,
     n_ticks: int | None = None,
     until_ns: int | None = None,
+    paced_from_ns: int | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Fed:
     """Send the market from where it is.
@@ -68,17 +69,22 @@ async def feed(
     n_ticks, until_ns
         End after so many ticks made, or before that event time, whichever is first; without either it goes
         on until stopped.
+    paced_from_ns
+        Event time at which the pace begins; what comes before is sent at once. The opening when absent.
     stopped
         Asked between blocks; when true the feed ends as if it had reached its end.
     """
     began_s, start_ns = clock.now(), market.config.start_ns
+    if market.generated:
+        start_ns = market.next_ns
+    paced_ns = start_ns if paced_from_ns is None else paced_from_ns
     made_before, sent, behind_s = market.generated, 0, 0.0
     now_ns, beat_ns = start_ns, start_ns
     while not stopped():
         left = None if n_ticks is None else n_ticks - (market.generated - made_before)
         target_ns = until_ns
         if speed is not None:
-            passed_ns = start_ns + int((clock.now() - began_s) * speed * 1e9)
+            passed_ns = paced_ns + int((clock.now() - began_s) * speed * 1e9)
             target_ns = passed_ns if until_ns is None else min(passed_ns, until_ns)
         room = CHUNK_TICKS if left is None else min(left, CHUNK_TICKS)
         made = market.generated
@@ -96,8 +102,8 @@ async def feed(
             until_ns is not None and not is_full and target_ns == until_ns
         ):
             break
-        if speed is not None and is_full:
-            behind_s = max(behind_s, clock.now() - began_s - (now_ns - start_ns) / speed * 1e-9 - SLICE_S)
+        if speed is not None and is_full and now_ns >= paced_ns:
+            behind_s = max(behind_s, clock.now() - began_s - (now_ns - paced_ns) / speed * 1e-9 - SLICE_S)
         await clock.sleep(0.0 if speed is None or is_full else SLICE_S)
     held = market.finish()
     if held is not None:
@@ -105,3 +111,9 @@ async def feed(
         sent += len(held)
     await sink.heartbeat(now_ns)
     return Fed(sent, start_ns, now_ns, clock.now() - began_s, behind_s)
+
+
+def pass_over(market: SimulatedMarket, until_ns: int) -> None:
+    """Let the market trade up to an event time without anybody being told."""
+    while market.next_ns < until_ns:
+        market.block(n_ticks=CHUNK_TICKS, until_ns=until_ns)

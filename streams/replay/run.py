@@ -78,9 +78,12 @@ class Replay:
         if self.options.dry_run:
             await send(blocks, NullWriter(), plan, self.clock, self.sending, None, on_progress)
         else:
-            async with self._writer() as writer:
-                await send(blocks, writer, plan, self.clock, self.sending, positions, on_progress)
-            self.frames, self.frame_bytes = writer.frames, writer.bytes
+            writer = self._writer()
+            try:
+                async with writer:
+                    await send(blocks, writer, plan, self.clock, self.sending, positions, on_progress)
+            finally:  # the report of a replay that was interrupted counts too
+                self.frames, self.frame_bytes = writer.frames, writer.bytes
         if not self.sending.position.ticks:
             names = ", ".join(file.path.name for file in self.source.files)
             raise SourceError(

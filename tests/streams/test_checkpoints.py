@@ -135,6 +135,7 @@ async def test_recovery_knows_the_outputs_that_are_on_the_log_already(settings: 
     assert found.positions == {
         topics.FEATURES: 4,
         topics.BARS: 0,
+        topics.INDICATORS: 0,
         topics.SIGNALS: 1,
         topics.QUALITY: 0,
         topics.DEAD_LETTERS: 1,

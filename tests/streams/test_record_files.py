@@ -339,6 +339,7 @@ def test_every_topic_of_the_table_has_a_shape() -> None:
         "market.depth": "frame",
         "market.bars": "frame",
         "market.features": "frame",
+        "market.indicators": "frame",
         "market.signals": "json",
         "market.quality": "json",
         "gpu.tasks": "json",
@@ -348,5 +349,6 @@ def test_every_topic_of_the_table_has_a_shape() -> None:
         "gpu.commands": "json",
         "gpu.memory.alerts": "json",
         "streams.checkpoints": "raw",
+        "streams.workers": "json",
         "dead.letters": "raw",
     }

@@ -26,7 +26,15 @@ def test_every_name_constant_is_a_row_and_every_row_has_one() -> None:
 
 
 def test_outputs_of_the_ticks_have_as_many_partitions_as_the_ticks() -> None:
-    along = (topics.TICKS_JSON, topics.DEPTH, topics.BARS, topics.FEATURES, topics.SIGNALS, topics.QUALITY)
+    along = (
+        topics.TICKS_JSON,
+        topics.DEPTH,
+        topics.BARS,
+        topics.FEATURES,
+        topics.INDICATORS,
+        topics.SIGNALS,
+        topics.QUALITY,
+    )
     for base in (topics.TICKS, *along, topics.CHECKPOINTS, topics.DEAD_LETTERS):
         assert topics.topic(base).partition_count(SETTINGS) == 3
 

@@ -91,3 +91,19 @@ def test_ctrl_c_while_it_waits_for_a_broker_ends_it() -> None:
         assert child.stderr.readline().startswith("waiting for Kafka")
         child.send_signal(signal.SIGINT)
         assert child.wait(timeout=20) == 130
+
+
+def test_a_market_that_opened_before_is_the_same_from_its_history_on(tmp_path: Path) -> None:
+    whole, later = tmp_path / "whole.parquet", tmp_path / "later.parquet"
+    assert main(["market", "--start", "2026-01-05T14:30", "--seconds", "12", "--out", str(whole)]) == 0
+    opened = ["--opened", "2026-01-05T14:30", "--start", "2026-01-05T14:30:10", "--history", "4"]
+    assert main(["market", *opened, "--seconds", "2", "--out", str(later)]) == 0
+    rows, found = pq.read_table(whole).to_pylist(), pq.read_table(later).to_pylist()
+    assert 0 < len(found) < len(rows)
+    assert found == rows[-len(found) :]
+
+
+def test_a_market_cannot_open_after_it_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["market", "--opened", "2026-01-05T14:31", "--start", "2026-01-05T14:30", "--seconds", "1"]
+    assert main([*line, "--out", str(tmp_path / "x.parquet")]) == 2
+    assert "opened: '2026-01-05T14:31' is after the start" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 from schemas.ticks import Ticks, concat_ticks
 from streams.market.config import MarketConfig
 from streams.market.fault_plan import FaultPlan
-from streams.market.feed import CHUNK_TICKS, feed
+from streams.market.feed import CHUNK_TICKS, feed, pass_over
 from streams.market.market import SimulatedMarket
 from tests.streams.market.series import SECOND_NS, same_ticks
 
@@ -122,3 +122,18 @@ async def test_a_stopped_feed_ends_cleanly_with_what_faults_held_back() -> None:
     assert fed.end_ns == sink.beats[-1] < config.start_ns + 3 * SECOND_NS
     assert len(sink.ticks) == fed.ticks == market.generated  # nothing lost, nothing twice
     assert {fault.certain for fault in market.truth.faults} == {False}
+
+
+async def test_what_is_before_the_pace_begins_is_sent_at_once_and_what_is_passed_over_never() -> None:
+    market, clock = SimulatedMarket(CONFIG), SteppedClock()
+    sink = ListSink(clock)
+    begin_ns, now_ns, until_ns = (CONFIG.start_ns + s * SECOND_NS for s in (30, 50, 52))
+    pass_over(market, begin_ns)
+    fed = await feed(market, sink, clock, speed=1.0, until_ns=until_ns, paced_from_ns=now_ns)
+    whole = SimulatedMarket(CONFIG)
+    whole.block(until_ns=begin_ns)
+    assert same_ticks(sink.ticks, whole.block(until_ns=until_ns))
+    at_once = sum(len(ticks) for at_s, ticks in sink.parts if at_s == 100.0)
+    assert at_once == int((sink.ticks.columns["ts_event_ns"] < now_ns).sum())
+    assert (fed.start_ns, fed.behind_s) == (int(sink.ticks.columns["ts_event_ns"][0]), 0.0)
+    assert fed.wall_s == pytest.approx(2.0, abs=0.03)
