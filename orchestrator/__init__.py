@@ -1,1 +1,1 @@
-"""Who gets which GPU. So far: the NVML inventory that `tapestream doctor` shows."""
+"""Who gets which device: the inventory, the allocation log's fold, policies, decisions and their replay."""
