@@ -29,6 +29,7 @@ class Accounting:
     feature_rows: int = 0
     bars: int = 0
     signals: int = 0
+    promotions: int = 0
 
     @property
     def balanced(self) -> bool:

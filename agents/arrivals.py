@@ -8,15 +8,16 @@ that what is said about it later has its true coordinates.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from agents.kernels.cuda_plan import Columns
 from agents.kernels.reorder import release
-from agents.kernels.run import NO_WATERMARK, FrameResult, run
-from agents.kernels.state import PartitionState
+from agents.kernels.run import NO_WATERMARK, FrameResult
 from schemas.ticks import COLUMNS, NUMERIC, Array, Sequences, Ticks
 
 Origins = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
@@ -75,11 +76,30 @@ class Arrivals:
         final = NO_WATERMARK if heartbeat_ns is None else heartbeat_ns
         return cls(symbol_ids, ticks.columns, codes, ticks.sequences, offset, None, final)
 
-    def run(self, state: PartitionState) -> FrameResult:
-        """Hand the ticks to the kernel."""
+    def named(self) -> dict[str, Array]:
+        """The columns by name; ``symbol`` holds the partition's ids, not the message's codes."""
+        return {**self.columns, "symbol": self.symbol_ids}
+
+    def as_columns(self) -> Columns:
+        """The ticks as a device takes them."""
         columns = self.columns
-        return run(
-            state,
+        return Columns(
+            columns["ts_event_ns"],
+            self.symbol_ids,
+            columns["kind"],
+            self.codes,
+            tuple(columns[name] for name in _KERNEL_COLUMNS),
+            self.sequences.dense_quotes,
+            self.sequences.dense_trades,
+            self.wm_before,
+            self.final_wm,
+        )
+
+    def run(self, kernel: Any, move: Callable[..., FrameResult]) -> FrameResult:
+        """Hand the ticks to the kernel, by a function like :func:`agents.kernels.run.run`."""
+        columns = self.columns
+        return move(
+            kernel,
             columns["ts_event_ns"],
             self.symbol_ids,
             columns["kind"],

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from schemas.codec import dumps
-from schemas.errors import TapestreamError
+from schemas.errors import TapestreamError, TickError
 from schemas.frame import encode_frame
 from schemas.headers import H_ORIGIN, VERSION_HEADER, Headers, Origin, dead_letter_headers, output_headers
 from schemas.messages import QualityEvent
@@ -68,8 +69,14 @@ class OutputList:
         headers += [(name, value) for name, value in original or () if name not in ours]
         self.items.append(Output(DEAD_LETTERS, origin.index, self.topic.encode(), payload, headers))
 
+    def add_failure(self, what: str, exc: Exception, remedy: str, saw: Mapping[str, Any]) -> None:
+        """Append a dead letter of something a user added that raised, with what it saw."""
+        where = f"{self.topic}[{self.partition}]@{self.offset}"
+        problem = TickError(f"{where}: {what} raised {type(exc).__name__}: {exc}", remedy)
+        self.add_dead_letter(dumps(saw), problem)
 
-def bad_rows_frame(ticks: Ticks, rows: Array) -> bytes:
+
+def frame_of_rows(ticks: Ticks, rows: Array) -> bytes:
     """A frame of some rows alone, with only the symbols that they use."""
     part = ticks.take(rows)
     used, codes = np.unique(part.columns["symbol"], return_inverse=True)

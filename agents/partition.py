@@ -8,8 +8,9 @@ signal, are handed in and kept out of its identity.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,58 +18,56 @@ import numpy.typing as npt
 from agents import partition_state as packing
 from agents.accounting import Accounting
 from agents.arrivals import Arrivals, Waiting
-from agents.frames import open_frame
-from agents.kernels.config import KernelConfig
+from agents.batches import Done, Line
+from agents.features.windows import WindowFeatures
+from agents.frames import Kernel
 from agents.kernels.run import FrameResult
 from agents.kernels.state import PartitionState
 from agents.kernels.validate import validate
-from agents.micro_prices import MicroPriceTable, fingerprint
-from agents.outputs import Output, OutputList, Trouble, bad_rows_frame, quality_events
-from agents.rows import FeatureTable, RowWriter
-from agents.signal_emission import Positions, emit_signals
-from agents.signals import SignalSpec
+from agents.live.indicators import IndicatorRows
+from agents.live.model import LiveModel
+from agents.live.signals import KIND as MODEL_KIND
+from agents.live.signals import emit_model_signals
+from agents.messages import Message, heartbeat_of
+from agents.outputs import Output, OutputList, Trouble, frame_of_rows, quality_events
+from agents.partition_config import PartitionConfig
+from agents.rows import BarTable, FeatureTable, RowWriter
+from agents.selection import Course
+from agents.signal_emission import Emission, Positions, emit_signals
 from agents.symbol_index import SymbolIndex
 from agents.troubles import NULL_CODE, bad_tick, findings
 from schemas.codec import dumps
-from schemas.errors import FrameError, TickError
-from schemas.frame import encode_frame
-from schemas.headers import H_WATERMARK, Headers, check_version, get_header
+from schemas.errors import FrameError, ModelError, TickError
+from schemas.frame import decode_frame, encode_frame
+from schemas.headers import check_version
+from schemas.promotions import Promotion, promotion_of
 from schemas.ticks import PRICE_SCALE, Ticks, make_ticks
 from streams.clients import partition_of
-from streams.topics import BARS, FEATURES, QUALITY, TICKS
+from streams.topics import BARS, FEATURES, INDICATORS, QUALITY, TICKS
 
 NO_TIME = int(np.iinfo(np.int64).min)
 
 
-class Message(NamedTuple):
-    """One message of ``market.ticks``, as the log has it."""
+@dataclass(slots=True)
+class Pending:
+    """A message that is decoded and checked, and not computed yet.
 
-    offset: int
-    timestamp_ms: int
-    headers: Headers
-    value: bytes | None
+    Attributes
+    ----------
+    arrivals
+        What goes to the kernel; nothing when ``dead``.
+    recv_ns
+        Capture time of its last tick.
+    dead
+        Whether the whole message was dead-lettered.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class PartitionConfig:
-    """What a partition needs to know; equal configurations compute equal outputs."""
-
-    partition: int
-    partitions: int
-    kernel: KernelConfig
-    lateness_ns: int
-    max_skew_ns: int
-    fee_bps: float
-    signals: tuple[SignalSpec, ...] = ()
-    micro_prices: dict[str, MicroPriceTable] = field(default_factory=dict)
-
-    def describe(self) -> str:
-        """What a checkpoint must have been written under to be of use."""
-        kinds = ",".join(f"{spec.kind}@{spec.window_ms}" for spec in self.signals)
-        return (
-            f"{self.kernel.describe()}, lateness_ns={self.lateness_ns}, signals={kinds}, "
-            f"micro_prices={fingerprint(self.micro_prices)}"
-        )
+    message: Message
+    now_ns: int
+    outputs: OutputList
+    arrivals: Arrivals
+    recv_ns: int = 0
+    dead: bool = False
 
 
 class Partition:
@@ -78,10 +77,17 @@ class Partition:
         self.config = config
         self.accounting = Accounting()
         self.symbols = SymbolIndex()
-        self.kernel = PartitionState(config.kernel)
-        self.positions = Positions(config.signals)
+        self.kernel: Kernel = config.backend.new_kernel(PartitionState(config.kernel))
+        self._line = Line(self) if config.backend.batch_ticks else None
+        self.positions = Positions([*(spec.kind for spec in config.signals), MODEL_KIND])
         self.waiting = Waiting()
-        self.rows = RowWriter(config.kernel.windows_ns)
+        self.own = WindowFeatures(config.features, config.backend.table)
+        self.rows = RowWriter(config.kernel.windows_ns, tuple(spec.name for spec in config.features))
+        self.indicators = IndicatorRows(config.indicators, config.kernel.windows_ns)
+        self.model = LiveModel(config.library, config.kernel.windows_ns, config.model_window_ms)
+        self.course = Course(config.selection)
+        self.next_offset = 0
+        self.model_trouble: ModelError | None = None
         # Window length to the open of the window the watermark stands in, and the message that opened it.
         self.open_offsets: dict[int, tuple[int, int]] = {}
 
@@ -93,10 +99,18 @@ class Partition:
 
     def snapshot(self) -> bytes:
         """The whole state as bytes; :meth:`restore` of them continues with the same bits."""
-        return packing.pack(self)
+        return self.freeze()()
+
+    def freeze(self) -> Callable[[], bytes]:
+        """Take the state as it is now; the returned call gives its bytes, later and from any thread."""
+        return packing.freeze(self)
 
     def restore(self, state: bytes) -> None:
         """Take over the state of a checkpoint.
+
+        Signals, indicators and the model that it does not have begin empty; those that it has and this
+        configuration has not are dropped. A model that cannot be opened any more is too, and
+        :attr:`model_trouble` says why.
 
         Raises
         ------
@@ -104,6 +118,12 @@ class Partition:
             When it was written under another configuration or layout.
         """
         packing.unpack(self, state)
+
+    def under(self, config: PartitionConfig) -> Partition:
+        """The same state, going on with another selection."""
+        partition = Partition(config)
+        partition.restore(self.snapshot())
+        return partition
 
     def process(self, message: Message, now_ns: int = 0) -> list[Output]:
         """Take one message in.
@@ -118,23 +138,88 @@ class Partition:
         Returns
         -------
         list of Output
-            In a fixed order: dead letters, quality events, features, bars, signals.
+            In a fixed order: dead letters, quality events, features, bars, indicators, signals.
         """
+        if self._line is not None:
+            ((_, outputs),) = self._line.offer(message, now_ns, more=False)
+            return outputs
+        pending = self.prepare(message, now_ns)
+        if pending.dead:
+            return pending.outputs.items
+        result = pending.arrivals.run(self.kernel, self.config.backend.run)
+        return self.finish(pending, result, self.kernel.watermark_ns, pending.arrivals.named())
+
+    def accept(self, message: Message, now_ns: int, more: bool) -> Done:
+        """Take one message in, and return the outputs of those that are done, which may be earlier ones.
+
+        Parameters
+        ----------
+        more
+            Whether another message waits behind it: a device then computes them together.
+        """
+        if self._line is None:
+            return [(message.offset, self.process(message, now_ns))]
+        return self._line.offer(message, now_ns, more)
+
+    def drain(self) -> Done:
+        """The outputs of the messages that were accepted and are not done yet."""
+        return [] if self._line is None else self._line.drain()
+
+    def prepare(self, message: Message, now_ns: int) -> Pending:
+        """Decode and check a message; what is wrong with it is in the outputs already."""
         outputs = OutputList(TICKS, self.config.partition, message.offset)
         self.accounting.messages += 1
+        self.next_offset = message.offset + 1
         try:
             check_version(message.headers)
-            heartbeat_ns = _heartbeat(message)
+            heartbeat_ns = heartbeat_of(message)
+            promotion = promotion_of(message.headers)
             empty = heartbeat_ns is not None and not message.value
-            ticks = _NOTHING if empty else open_frame(message.value or b"")
+            ticks = _NOTHING if empty else decode_frame(message.value or b"")
         except FrameError as exc:
             self._dead_message(message, exc, outputs)
-            return outputs.items
+            return Pending(message, now_ns, outputs, _NO_ARRIVALS, dead=True)
         if heartbeat_ns is not None:
             self.accounting.heartbeats += 1
+        if promotion is not None:
+            self._promote(promotion, message, outputs)
         arrivals = self._arrivals(ticks, message.offset, heartbeat_ns, outputs)
-        self._run(arrivals, message, _last_recv(ticks), outputs, now_ns)
-        return outputs.items
+        return Pending(message, now_ns, outputs, arrivals, _last_recv(ticks))
+
+    def finish(
+        self, pending: Pending, result: FrameResult, watermark_ns: int, columns: dict[str, Any]
+    ) -> list[Output]:
+        """Make outputs of what the kernel found.
+
+        Parameters
+        ----------
+        watermark_ns
+            After the message.
+        columns
+            The ticks' columns, where the backend computes; ``symbol`` holds ids.
+        """
+        if pending.dead:
+            return pending.outputs.items
+        self._account(result)
+        if len(result.event_codes):
+            self._quality(self._findings(result, pending.arrivals), pending.outputs)
+        self.own.add(columns, result.classes)
+        if result.n_rows:
+            self._write_rows(result, pending)
+            self.own.forget(watermark_ns)
+        self._note_open_windows(pending.message.offset, watermark_ns)
+        return pending.outputs.items
+
+    def _promote(self, promotion: Promotion, message: Message, outputs: OutputList) -> None:
+        """Score with another model from here on; with the same one as before when it cannot be used."""
+        try:
+            self.model.promote(promotion)
+        except ModelError as exc:
+            where = f"{TICKS}[{self.config.partition}]@{message.offset}"
+            problem = ModelError(where, f"{exc.problem}; {self.model.name} stays in use", exc.remedy)
+            outputs.add_dead_letter(message.value or b"", problem, message.headers)
+            return
+        self.accounting.promotions += 1
 
     def _dead_message(self, message: Message, exc: FrameError, outputs: OutputList) -> None:
         where = f"{TICKS}[{self.config.partition}]@{message.offset}"
@@ -184,7 +269,7 @@ class Partition:
             problem = TickError(
                 f"{where}: {bad_tick(ticks, code, int(rows[0]))}", "mend the source, then retry"
             )
-            outputs.add_dead_letter(bad_rows_frame(ticks, rows), problem)
+            outputs.add_dead_letter(frame_of_rows(ticks, rows), problem)
             self.accounting.dead += len(rows)
 
     def _welcome(self, new: int, offset: int, ids: npt.NDArray[np.int32], outputs: OutputList) -> None:
@@ -210,17 +295,6 @@ class Partition:
         for event in quality_events(self.config.partition, troubles):
             outputs.add(QUALITY, event.symbol.encode(), dumps(event))
 
-    def _run(
-        self, arrivals: Arrivals, message: Message, recv_ns: int, outputs: OutputList, now_ns: int
-    ) -> None:
-        result = arrivals.run(self.kernel)
-        self._account(result)
-        if len(result.event_codes):
-            self._quality(self._findings(result, arrivals), outputs)
-        if result.n_rows:
-            self._write_rows(result, message, recv_ns, outputs, now_ns)
-        self._note_open_windows(message.offset)
-
     def _account(self, result: FrameResult) -> None:
         book = self.accounting
         book.processed += result.n_processed
@@ -243,45 +317,40 @@ class Partition:
                 setattr(self.accounting, trouble.kind, getattr(self.accounting, trouble.kind) + trouble.count)
         return troubles
 
-    def _write_rows(
-        self,
-        result: FrameResult,
-        message: Message,
-        recv_ns: int,
-        outputs: OutputList,
-        now_ns: int,
-    ) -> None:
+    def _write_rows(self, result: FrameResult, pending: Pending) -> None:
+        outputs = pending.outputs
         windows_ns = self.config.kernel.windows_ns
         key = str(self.config.partition).encode()
         table = FeatureTable(result.feature_ints, result.features, windows_ns)
+        if self.config.features:
+            names = tuple(spec.name for spec in self.config.features)
+            table = table.with_own(names, self.own.values(table, self.symbols.names, outputs))
         for payload in self.rows.features(table, self.symbols.names):
             outputs.add(FEATURES, key, payload)
-        for payload in self.rows.bars(result.bar_ints, result.bars, self.symbols.names):
-            outputs.add(BARS, key, payload)
+        bars = BarTable(result.bar_ints, result.bars, windows_ns)
+        for payload in self.rows.bars(bars, self.symbols.names):
+            # A key of its own, since that topic is compacted: an output that is written twice is kept once.
+            outputs.add(BARS, outputs.next_name().encode(), payload)
+        for payload in self.indicators.frames(bars, self.symbols.names):
+            outputs.add(INDICATORS, key, payload)
         self.accounting.feature_rows += len(table)
         self.accounting.bars += result.n_bars
         first_offsets = {
             (window, open_ns + window): offset for window, (open_ns, offset) in self.open_offsets.items()
         }
         latency = {
-            "log": max(0.0, (now_ns - message.timestamp_ms * 1_000_000) / 1e3),
-            "capture": max(0.0, (now_ns - recv_ns) / 1e3),
+            "log": max(0.0, (pending.now_ns - pending.message.timestamp_ms * 1_000_000) / 1e3),
+            "capture": max(0.0, (pending.now_ns - pending.recv_ns) / 1e3),
         }
-        self.accounting.signals += emit_signals(
-            self.config.signals,
-            table,
-            self.positions,
-            self.symbols.names,
-            first_offsets,
-            self.config.fee_bps,
-            latency,
-            outputs,
+        emission = Emission(
+            self.positions, self.symbols.names, first_offsets, self.config.fee_bps, latency, outputs
         )
+        self.accounting.signals += emit_signals(self.config.signals, table, emission)
+        self.accounting.signals += emit_model_signals(self.model, bars, table, emission)
 
-    def _note_open_windows(self, offset: int) -> None:
+    def _note_open_windows(self, offset: int, watermark: int) -> None:
         """Remember which message opened each window, for the source range of signals."""
-        watermark = self.watermark_ns
-        if watermark is None:
+        if watermark == NO_TIME:
             return
         for window in self.config.kernel.windows_ns:
             open_ns = watermark // window * window
@@ -305,20 +374,7 @@ def warm_up(config: PartitionConfig) -> None:
 
 
 _NOTHING = make_ticks((), ts_event_ns=[], symbol=[], kind=[])
-
-
-def _heartbeat(message: Message) -> int | None:
-    """The event time that a heartbeat tells, or None when the message is a frame."""
-    value = get_header(message.headers, H_WATERMARK)
-    if value is None:
-        return None
-    try:
-        watermark = int(value)
-    except ValueError:
-        raise FrameError(f"header {H_WATERMARK} is {value[:32]!r}, must be decimal nanoseconds") from None
-    if not 0 < watermark < 7_258_118_400_000_000_000:
-        raise FrameError(f"header {H_WATERMARK} is {watermark}, outside 1970 to 2200")
-    return watermark
+_NO_ARRIVALS = Arrivals.of(_NOTHING, np.zeros(0, np.int32), np.zeros(0, np.uint8), 0, None)
 
 
 def _last_recv(ticks: Ticks) -> int:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import isfinite
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from agents.outputs import OutputList
 from agents.rows import FeatureTable
 from agents.signals import Decision, FeatureRows, Sides, SignalSpec
 from schemas.codec import dumps
-from schemas.errors import TickError
 from streams.topics import SIGNALS
 
 MS = 1_000_000
+
+Rows = npt.NDArray[np.intp]
 _UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"))
 
 
@@ -30,8 +34,8 @@ def window_text(window_ns: int) -> str:
 class Positions:
     """The side that each symbol is on, by signal; grows with the symbols."""
 
-    def __init__(self, specs: tuple[SignalSpec, ...]) -> None:
-        self.sides: dict[str, Sides] = {spec.kind: np.zeros(0, np.int8) for spec in specs}
+    def __init__(self, kinds: Iterable[str]) -> None:
+        self.sides: dict[str, Sides] = {kind: np.zeros(0, np.int8) for kind in kinds}
 
     def grow(self, n_symbols: int) -> None:
         """Make room; new symbols are on no side."""
@@ -42,22 +46,50 @@ class Positions:
                 self.sides[kind] = grown
 
 
-def emit_signals(
-    specs: tuple[SignalSpec, ...],
-    table: FeatureTable,
-    positions: Positions,
-    symbols: list[str],
-    first_offsets: dict[tuple[int, int], int],
-    fee_bps: float,
-    latency_us: dict[str, float],
-    outputs: OutputList,
-) -> int:
-    """Ask every signal about the windows that closed; write a message for each change of side.
+@dataclass(frozen=True, slots=True)
+class Emission:
+    """What all signals of one input have in common.
 
-    Parameters
+    Attributes
     ----------
     first_offsets
         (window_ns, close_ns) to the first input offset of that window; absent means this input.
+    fee_bps
+        Fee of one side of a trade, basis points.
+    latency_us
+        By stage, wall clock.
+    """
+
+    positions: Positions
+    symbols: list[str]
+    first_offsets: dict[tuple[int, int], int]
+    fee_bps: float
+    latency_us: dict[str, float]
+    outputs: OutputList
+
+
+def emit_signals(specs: tuple[SignalSpec, ...], table: FeatureTable, emission: Emission) -> int:
+    """Ask every signal about the windows that closed; write a message for each change of side.
+
+    Returns
+    -------
+    int
+        How many signals were written.
+    """
+    return sum(
+        emit_signal(spec, rows, emission) for spec in specs for rows in table.groups(spec.window_ms * MS)
+    )
+
+
+def emit_signal(
+    spec: SignalSpec, rows: FeatureRows, emission: Emission, more: Mapping[str, Sequence[Any]] | None = None
+) -> int:
+    """Ask one signal about rows that closed together, as :func:`emit_signals`.
+
+    Parameters
+    ----------
+    more
+        Further fields of the messages, a value a row.
 
     Returns
     -------
@@ -65,45 +97,44 @@ def emit_signals(
         How many signals were written. A signal that raises is dead-lettered with the rows it saw, and
         the sides stay as they are.
     """
-    written = 0
-    for spec in specs:
-        for rows in table.groups(spec.window_ms * MS):
-            current = positions.sides[spec.kind][rows.symbol_ids]
-            try:
-                decision = spec.decide(rows, current, fee_bps)
-                changed = _changes(decision, current, len(rows))
-            except Exception as exc:
-                _dead_letter(spec, rows, exc, symbols, outputs)
-                continue
-            positions.sides[spec.kind][rows.symbol_ids] = decision.side
-            first = first_offsets.get((rows.window_ns, rows.close_ns), outputs.offset)
-            if len(changed):
-                for symbol, value in _messages(
-                    spec, rows, decision, changed, symbols, first, latency_us, outputs
-                ):
-                    outputs.add(SIGNALS, symbol.encode(), value)
-                    written += 1
-    return written
+    sides = emission.positions.sides[spec.kind]
+    current = sides[rows.symbol_ids]
+    try:
+        decision = spec.decide(rows, current, emission.fee_bps)
+        changed = _changes(decision, current, len(rows))
+    except Exception as exc:
+        emission.outputs.add_failure(
+            f"signal {spec.kind!r}",
+            exc,
+            "mend the signal; the sides it holds stay as they were",
+            _seen(spec, rows, emission.symbols),
+        )
+        return 0
+    sides[rows.symbol_ids] = decision.side
+    if len(changed):
+        for symbol, value in _messages(spec, rows, decision, changed, emission, more or {}):
+            emission.outputs.add(SIGNALS, symbol.encode(), value)
+    return len(changed)
 
 
-def _changes(decision: Decision, current: Sides, n: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+def _changes(decision: Decision, current: Sides, n: int) -> Rows:
     for name in ("side", "strength", "expected_move_bps", "cost_bps"):
-        if np.shape(getattr(decision, name)) != (n,):
-            raise ValueError(f"{name} has shape {np.shape(getattr(decision, name))}, must be ({n},)")
-    if len(decision.side) and (decision.side.min() < -1 or decision.side.max() > 1):
-        raise ValueError("side must be -1, 0 or +1")
-    return np.flatnonzero(decision.side != current)
+        if getattr(decision, name).shape != (n,):
+            raise ValueError(f"{name} has shape {getattr(decision, name).shape}, must be ({n},)")
+    changed: Rows = (decision.side != current).nonzero()[0]
+    for side in decision.side[changed].tolist():  # the others are as valid as they were
+        if side not in (-1, 0, 1):
+            raise ValueError(f"side must be -1, 0 or +1, is {side}")
+    return changed
 
 
 def _messages(
     spec: SignalSpec,
     rows: FeatureRows,
     decision: Decision,
-    changed: np.ndarray[tuple[int], np.dtype[np.intp]],
-    symbols: list[str],
-    first_offset: int,
-    latency_us: dict[str, float],
-    outputs: OutputList,
+    changed: Rows,
+    emission: Emission,
+    more: Mapping[str, Sequence[Any]],
 ) -> Iterator[tuple[str, bytes]]:
     """Symbol and JSON of each :class:`schemas.messages.Signal`.
 
@@ -118,9 +149,10 @@ def _messages(
     costs = decision.cost_bps[changed].tolist()
     shown = {name: rows[name][changed].tolist() for name in spec.features}
     window = window_text(rows.window_ns)
+    outputs, symbols = emission.outputs, emission.symbols
     source = {
         "partition": outputs.partition,
-        "first_offset": first_offset,
+        "first_offset": emission.first_offsets.get((rows.window_ns, rows.close_ns), outputs.offset),
         "last_offset": outputs.offset,
     }
     for k in range(len(at)):
@@ -136,12 +168,13 @@ def _messages(
                     "window": window,
                     "side": sides[k],
                     "strength": strengths[k] if isfinite(strengths[k]) else 0.0,
+                    **{name: values[at[k]] for name, values in more.items()},
                     "expected_move_bps": _finite(moves[k]),
                     "cost_bps": _finite(costs[k]),
                     "features": {name: _finite(values[k]) for name, values in shown.items()},
                     "model": spec.model,
                     "source": source,
-                    "latency_us": latency_us,
+                    "latency_us": emission.latency_us,
                 }
             ),
         )
@@ -151,18 +184,10 @@ def _finite(value: float) -> float | None:
     return value if isfinite(value) else None
 
 
-def _dead_letter(
-    spec: SignalSpec, rows: FeatureRows, exc: Exception, symbols: list[str], outputs: OutputList
-) -> None:
-    problem = TickError(
-        f"{outputs.topic}[{outputs.partition}]@{outputs.offset}: signal {spec.kind!r} raised "
-        f"{type(exc).__name__}: {exc}",
-        "mend the signal; the sides it holds stay as they were",
-    )
-    saw = {
+def _seen(spec: SignalSpec, rows: FeatureRows, symbols: list[str]) -> dict[str, object]:
+    return {
         "signal": spec.kind,
         "close_ns": rows.close_ns,
         "symbols": [symbols[int(i)] for i in rows.symbol_ids],
         "features": {name: rows[name] for name in spec.features if name in rows.columns},
     }
-    outputs.add_dead_letter(dumps(saw), problem)

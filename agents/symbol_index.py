@@ -30,7 +30,7 @@ class SymbolIndex:
             if len(self._known) >= 256:
                 self._known.clear()
             known = self._known[id(symbols)] = (symbols, lookup, bool((lookup < 0).any()))
-        ids = known[1][codes]
+        ids = known[1].take(codes)
         if known[2] and len(ids) and ids.min() < 0:
             fresh = codes[ids < 0]
             first = np.unique(fresh, return_index=True)[1]

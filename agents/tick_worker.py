@@ -7,32 +7,54 @@ must not do (acknowledge on its own, keep tables, wait for streams to run empty)
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from typing import Any
 
 import faust
 from faust.types import EventT, StreamT
 
+from agents.backpressure import Backpressure
 from agents.configuration import partition_config
+from agents.faust_assignor import assignor
 from agents.faust_consumer import use_prompt_consumer
-from agents.partition import Message, warm_up
+from agents.frames import CPU, Backend
+from agents.live.library import RegistryLibrary
+from agents.live.watch import ModelWatch
+from agents.messages import Message
+from agents.partition import warm_up
 from agents.pipeline import TickPipeline
-from agents.worker_web import add_pages
+from agents.worker_reports import report, worker_report
+from agents.worker_web import Accounts, add_pages
 from schemas.errors import TapestreamError
+from schemas.promotions import Promotion
 from schemas.settings import Settings
-from streams import fast_reader, topics
-from streams.clients import FETCH_BYTES, addresses, security
+from schemas.workers import WorkerReport
+from streams import topics
+from streams.clients import addresses, security
+from streams.promotions import announce
 
 log = logging.getLogger("tapestream.worker")
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """What the command line says of one worker process."""
+    """What the command line says of one worker process.
+
+    Attributes
+    ----------
+    backend
+        What it computes on.
+    capacity
+        Its share of the partitions, beside the others' of the group.
+    """
 
     name: str
     web_port: int
+    gpu_uuid: str
     log_level: str = "INFO"
+    backend: Backend = CPU
+    capacity: float = 1.0
 
 
 class FaustEvent:
@@ -66,14 +88,20 @@ class TickWorker:
         self.options = options
         self.failure: BaseException | None = None
         self.app = self._new_app()
-        use_prompt_consumer(self.app)
-        fast_reader.install()
-        config = partition_config(settings)
+        use_prompt_consumer(self.app, settings)
+        library = RegistryLibrary(settings.data_dir)
+        config = partition_config(settings, library, options.backend)
         warm_up(config(0))
         self.pipeline = TickPipeline(settings, config, self._on_failure)
+        self.backpressure = Backpressure(settings, options.gpu_uuid, options.name, self._hold)
+        windows_ns = config(0).kernel.windows_ns
+        self._watch = ModelWatch(
+            library, windows_ns, settings.model_window_ms, self._models, self._announce_model
+        )
         self._add_agent()
         self._add_lifecycle()
-        add_pages(self.app, self.pipeline, options.name)
+        self.accounts = Accounts(self.app, self.pipeline, self.backpressure, options.name)
+        add_pages(self.app, self.pipeline, self.accounts)
 
     def _new_app(self) -> faust.App:
         settings = self.settings
@@ -86,14 +114,14 @@ class TickWorker:
             broker_session_timeout=settings.session_timeout_s,
             broker_heartbeat_interval=settings.session_timeout_s / 6,
             broker_commit_interval=0.5,
-            consumer_max_fetch_size=FETCH_BYTES,
             consumer_auto_offset_reset="earliest",
-            # Messages, not bytes: a frame is about 300 KB, so this is a few MB a partition.
-            stream_buffer_maxsize=32,
+            # Messages, not bytes: a frame is at most 600 KB, so this is 20 to 40 MB a partition.
+            stream_buffer_maxsize=64,
             stream_wait_empty=False,
             topic_allow_declare=False,
             topic_disable_leader=True,
             autodiscover=False,
+            PartitionAssignor=assignor(self.options.capacity),
             datadir=str(settings.data_dir / "faust" / self.options.name),
             web_bind=settings.host,
             web_host=settings.host,
@@ -141,6 +169,40 @@ class TickWorker:
         @app.task
         async def opening() -> None:
             await pipeline.start()
+
+        app.task(self.backpressure.run)
+
+        @app.task
+        async def reporting() -> None:
+            await report(self.settings, self._look)
+
+        @app.task
+        async def watching() -> None:
+            await self._watch.run()
+
+    def _models(self) -> dict[int, Promotion | None]:
+        """The model that each of our partitions is at."""
+        runners = self.pipeline.runners.items()
+        return {number: runner.state.model.promotion for number, runner in runners if runner.state}
+
+    async def _announce_model(self, partition: int, promotion: Promotion) -> int:
+        return await announce(self.settings, self.pipeline.producer, partition, promotion)
+
+    def _look(self) -> WorkerReport:
+        options = self.options
+        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
+        return worker_report(
+            worker=options.name,
+            device=options.backend.name,
+            page=f"http://{host}:{options.web_port}/pipeline",
+            capacity=options.capacity,
+            summary=self.accounts.summary(),
+            at_ns=time.time_ns(),
+        )
+
+    def _hold(self, held: bool) -> None:
+        self.pipeline.hold(held)
+        self.app.consumer.hold(held)
 
     def _on_failure(self, reason: BaseException) -> None:
         self.failure = reason

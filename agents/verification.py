@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from agents.outputs import Output
+from agents.selection import Course, Selection
 from schemas.codec import dumps, loads
+from schemas.errors import CheckpointError, VerifyError
 from schemas.headers import H_ORIGIN, H_VERSION, Headers
-from streams.topics import SIGNALS
+from streams.topics import SIGNALS, TICKS
+
+if TYPE_CHECKING:
+    from agents.partition_config import PartitionConfig
 
 Identity = tuple[int, int]
 """Offset of the input and index among its outputs."""
@@ -46,11 +53,33 @@ class Comparison:
     outputs: int = 0
     identical: int = 0
     differences: list[Difference] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
         """Whether every output is there, once, with the same bytes."""
         return not self.differences
+
+
+def under(config: PartitionConfig, course: Course, begin: int, end: int) -> Callable[[int], PartitionConfig]:
+    """By offset, the configuration under which the workers computed the inputs from ``begin`` to ``end``.
+
+    Raises
+    ------
+    VerifyError
+        When a stretch of them had signals that are not configured here.
+    """
+    known: dict[Selection, PartitionConfig] = {}
+    bounds = [*(first for first, _ in course.stretches[1:]), end]
+    for (first, selection), stop in zip(course.stretches, bounds, strict=True):
+        if first >= end or stop <= begin:
+            continue
+        try:
+            known[selection] = config.select(selection)
+        except CheckpointError as exc:
+            where = f"{TICKS}[{config.partition}] offsets {max(first, begin)} to {min(stop, end) - 1}"
+            raise VerifyError(f"{where}: {exc.problem}", exc.remedy) from exc
+    return lambda offset: known.get(course.at(offset), config)
 
 
 class Verifier:
@@ -105,7 +134,7 @@ def _difference(output: Output, found: Recorded) -> str | None:
         return f"on topic {found.topic}"
     if output.key != found.key:
         return f"key {found.key!r} instead of {output.key!r}"
-    if _timeless(output.topic, output.value) != _timeless(found.topic, found.value):
+    if timeless(output.topic, output.value) != timeless(found.topic, found.value):
         return "another value"
     ours = (H_VERSION, H_ORIGIN)
     if [h for h in output.headers if h[0] in ours] != [h for h in found.headers if h[0] in ours]:
@@ -113,7 +142,8 @@ def _difference(output: Output, found: Recorded) -> str | None:
     return None
 
 
-def _timeless(topic: str, value: bytes | None) -> bytes | None:
+def timeless(topic: str, value: bytes | None) -> bytes | None:
+    """The value without what the wall clock says, which no second computation can repeat."""
     if topic != SIGNALS or value is None:
         return value
     content = loads(value)

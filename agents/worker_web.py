@@ -15,7 +15,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from agents.pipeline import PartitionRunner, TickPipeline
+from agents.backpressure import Backpressure
+from agents.partition_runner import PartitionRunner
+from agents.pipeline import TickPipeline
 from streams import topics
 
 PAGE = files("agents").joinpath("worker_page.html").read_text()
@@ -24,9 +26,10 @@ PAGE = files("agents").joinpath("worker_page.html").read_text()
 class Accounts:
     """The accounting of every partition that this worker holds, with lag."""
 
-    def __init__(self, app: faust.App, pipeline: TickPipeline, name: str) -> None:
+    def __init__(self, app: faust.App, pipeline: TickPipeline, backpressure: Backpressure, name: str) -> None:
         self._app = app
         self._pipeline = pipeline
+        self.backpressure = backpressure
         self._name = name
         self._topic = topics.name(pipeline.settings, topics.TICKS)
 
@@ -46,9 +49,11 @@ class Accounts:
             "balanced": book.balanced,
             "next_offset": runner.cursor.next_offset,
             "saved_offset": runner.saved_offset,
+            "read_ms": runner.read_ms,
             "end_offset": self._end_offset(runner.number),
             "watermark_ns": runner.state.watermark_ns,
             "symbols": len(runner.state.symbols),
+            "model": runner.state.model.name,
             "checkpoint_bytes": runner.checkpoint_bytes,
             "recovery_seconds": round(runner.recovery_s, 6),
         }
@@ -63,6 +68,8 @@ class Accounts:
             "worker": self._name,
             "ready": pipeline.ready,
             "failure": str(pipeline.failure) if pipeline.failure else None,
+            "device": self.backpressure.gpu_uuid,
+            "held_by_guard": self.backpressure.held,
             "checkpoints": pipeline.checkpoints_written,
             "checkpoint_seconds": round(pipeline.checkpoint_s, 6),
             "flow_seconds": round(pipeline.flow_s, 6),
@@ -112,11 +119,17 @@ class AccountsCollector(Collector):
                 if row[name] is not None:
                     gauge.add_metric([str(row["partition"])], row[name])
             yield gauge
+        held = self._accounts.backpressure
+        yield GaugeMetricFamily(
+            "tapestream_ticks_held_by_guard", "1 while memory on the device is low.", value=float(held.held)
+        )
+        yield CounterMetricFamily(
+            "tapestream_ticks_holds", "How often the memory guard held the ticks.", value=held.holds
+        )
 
 
-def add_pages(app: faust.App, pipeline: TickPipeline, name: str) -> None:
+def add_pages(app: faust.App, pipeline: TickPipeline, accounts: Accounts) -> None:
     """Put ``/accounting``, ``/pipeline``, ``/live``, ``/ready`` and ``/metrics`` on the worker's port."""
-    accounts = Accounts(app, pipeline, name)
     registry = CollectorRegistry()
     registry.register(AccountsCollector(accounts))
 

@@ -1,11 +1,15 @@
 """A partition whose state lives on a GPU; the same rows, events and bits as :func:`agents.kernels.run.run`.
 
-The host decides what is sequential over the whole partition (watermark, late ticks, which windows
-close); the GPU runs the symbols side by side. Import only where a GPU is used.
+The host decides what is sequential over the whole partition (watermark, late ticks, which windows close:
+:mod:`agents.kernels.cuda_plan`); the GPU runs the symbols side by side. Messages are handed over in
+batches, and a batch is computed while the next one is gathered. Import only where a GPU is used.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,25 +17,63 @@ import numpy.typing as npt
 from numba import cuda
 
 from agents.kernels import cuda_kernels
-from agents.kernels.names import BAR_FLOAT_NAMES, BAR_INT_NAMES, FEATURE_NAMES, INT_NAMES
-from agents.kernels.run import NO_WATERMARK, FrameResult
+from agents.kernels.cuda_plan import Columns, Plan, Step, by_symbol, launch_shape, plan
+from agents.kernels.cuda_results import SHAPES, Rows, result_of
+from agents.kernels.cuda_slots import Slot, Streams
+from agents.kernels.cuda_state import DeviceTables, active_flags, host_state
+from agents.kernels.result import FrameResult
 from agents.kernels.scalar import layout as at
 from agents.kernels.state import PartitionState
 
-_THREADS = 64
-_SHAPES: tuple[tuple[int, Any], ...] = (
-    (len(INT_NAMES), np.int64),
-    (len(FEATURE_NAMES), np.float64),
-    (len(BAR_INT_NAMES), np.int64),
-    (len(BAR_FLOAT_NAMES), np.float64),
-)
-_EVENT_OF_CLASS = {at.LATE: at.EVENT_LATE, at.DUPLICATE: at.EVENT_DUPLICATE}
+IN_FLIGHT = 2
+"""Batches that are copied or computed at once; one more slot is gathered into."""
 
-Rows = list[tuple[Any, ...]]
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What one message of a batch brought.
+
+    Attributes
+    ----------
+    watermark_ns
+        After it.
+    columns
+        Its ticks' columns on the device, by name; good until two more batches are submitted.
+    """
+
+    result: FrameResult
+    watermark_ns: int
+    columns: dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A batch on the device.
+
+    Attributes
+    ----------
+    ids
+        Symbol ids by tick.
+    closed
+        What each message closed.
+    unmarked
+        Ticks stepped of which it is not known yet whether they made their symbols active.
+    landing
+        Outcomes, there when the slot says so; empty when no tick is stepped.
+    """
+
+    messages: tuple[Columns, ...]
+    ids: npt.NDArray[np.int32]
+    plan: Plan
+    slot: Slot
+    columns: dict[str, Any]
+    closed: list[Rows]
+    unmarked: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    landing: list[npt.NDArray[Any]] = field(default_factory=list)
 
 
 class CudaPartition:
-    """A :class:`PartitionState` on the device, from its copy there until :meth:`to_host`.
+    """A :class:`PartitionState` on the device.
 
     Parameters
     ----------
@@ -40,112 +82,164 @@ class CudaPartition:
     """
 
     def __init__(self, state: PartitionState) -> None:
-        self._config = state.config
-        self._host = PartitionState.from_bytes(state.config, state.to_bytes())
-        arrays = self._host.arrays()
-        self._clock = arrays[0]
-        n = self._host.n_symbols
-        bits = np.unpackbits(arrays[1].view(np.uint8), axis=1, bitorder="little")
-        self._active = bits[:, :n].astype(bool)
-        tables = [self._host._tables[name] for name in ("record", "waiting", "buckets", "longer", "history")]
-        on_device = [cuda.to_device(table.view(np.float64)) for table in tables]
-        as_ints = [array.view(np.int64) for array in on_device]
-        (self._sf, self._wf, self._vf, self._lf, self._hf) = on_device
-        (self._si, self._wi, _, self._li, self._hi) = as_ints
-        micro = arrays[-3] if len(arrays[-3]) else np.zeros(1)
-        self._micro, self._c, self._k = (cuda.to_device(a) for a in (micro, arrays[-2], arrays[-1]))
+        self._host = state.copy()
+        self._device: DeviceTables | None = None
+        self._clock = self._host.arrays()[0]
+        self._active = active_flags(self._host)
+        self._streams = Streams()
+        self._slots = deque(Slot() for _ in range(IN_FLIGHT + 1))
+        self._flights: deque[_Flight] = deque()
+        self._processors = multiprocessors()
 
-    def to_host(self) -> PartitionState:
-        """The state as it now is, on the host; for checkpoints."""
-        state = PartitionState.from_bytes(self._config, self._host.to_bytes())
-        devices = (self._sf, self._wf, self._vf, self._lf, self._hf)
-        names = ("record", "waiting", "buckets", "longer", "history")
-        for name, device in zip(names, devices, strict=True):
-            state._tables[name].view(np.float64)[:] = device.copy_to_host()[: len(state._tables[name])]
-        state._clock[:] = self._clock
-        packed = np.packbits(self._active, axis=1, bitorder="little")
-        state._active[:] = 0
-        state._active.view(np.uint8)[:, : packed.shape[1]] = packed
-        return state
+    @property
+    def n_symbols(self) -> int:
+        """Symbols that there is a row for."""
+        return int(self._clock[at.P_SYMBOLS])
 
-    def run(
-        self,
-        ts_event: npt.NDArray[np.int64],
-        symbol_id: npt.NDArray[np.int32],
-        kind: npt.NDArray[np.uint8],
-        codes: npt.NDArray[np.uint8],
-        *prices_and_sizes: npt.NDArray[Any],
-        dense_quotes: bool = False,
-        dense_trades: bool = False,
-        wm_before: npt.NDArray[np.int64] | None = None,
-        final_wm: int = NO_WATERMARK,
-    ) -> FrameResult:
-        """As :func:`agents.kernels.run.run`, the columns after ``codes`` in its order."""
-        n = len(ts_event)
-        outcome, ea, eb = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
-        closed: Rows = []
-        valid = codes == 0
-        reached = ts_event if wm_before is None else np.maximum(ts_event, wm_before)
-        before = int(self._clock[at.P_WATERMARK])
-        watermark = np.maximum.accumulate(np.where(valid, np.maximum(reached, before), before))
-        base = self._config.windows_ns[0]
-        number = watermark // base
-        late = valid & (ts_event < number * base)
-        live = np.flatnonzero(valid & ~late)
-        columns = self._upload(ts_event, symbol_id, kind, *prices_and_sizes) if len(live) else ()
-        device = [cuda.to_device(a) for a in (outcome, ea, eb)] if len(live) else []
-        # A window closes when a valid tick first reaches the next one, be that tick late itself or not.
-        turns = np.flatnonzero(valid & (np.diff(number, prepend=before // base) != 0))
-        for start, end in zip([0, *turns], [*turns, n], strict=True):
-            if start < end and valid[start] and start in turns:
-                self._close(int(watermark[start]), closed)
-            inside = live[(live >= start) & (live < end)]
-            if len(inside):
-                self._advance(inside, symbol_id, columns, device, dense_quotes, dense_trades)
-                self._mark(inside, symbol_id, device[0])
-        if n:
-            self._clock[at.P_WATERMARK] = watermark[-1]
-        if final_wm > self._clock[at.P_WATERMARK]:
-            if final_wm >= self._clock[at.P_CLOSE]:
-                self._close(final_wm, closed)
-            self._clock[at.P_WATERMARK] = final_wm
-        if len(live):
-            outcome, ea, eb = (array.copy_to_host() for array in device)
-        outcome[~valid], outcome[late] = at.DEAD, at.LATE
-        ea[late], eb[late] = ts_event[late], watermark[late]
-        return _result(outcome, ea, eb, prices_and_sizes[0], prices_and_sizes[1], closed)
+    @property
+    def watermark_ns(self) -> int:
+        """Of everything that was submitted; int64's least before the first tick."""
+        return int(self._clock[at.P_WATERMARK])
 
-    def _upload(self, *columns: npt.NDArray[Any]) -> list[Any]:
-        *front, sequence = columns
-        return [cuda.to_device(column) for column in (*front, sequence.view(np.int64))]
+    def add_symbols(self, k: int) -> None:
+        """As :meth:`PartitionState.add_symbols`; the tables come to the host until the next batch."""
+        self._to_host().add_symbols(k)
+        grown = np.zeros((len(self._active), self.n_symbols), bool)
+        grown[:, : self._active.shape[1]] = self._active
+        self._active = grown
 
-    def _advance(
-        self,
-        inside: npt.NDArray[np.int64],
-        symbol_id: npt.NDArray[np.int32],
-        columns: Any,
-        device: list[Any],
-        dense_quotes: bool,
-        dense_trades: bool,
-    ) -> None:
-        order = inside[np.argsort(symbol_id[inside], kind="stable")]
-        starts = np.flatnonzero(np.diff(symbol_id[order], prepend=-1, append=-1))
-        cuda_kernels.advance[-(-len(starts) // _THREADS), _THREADS](
-            self._sf, self._si, self._wf, self._wi, self._vf, self._c, self._k, self._clock[at.P_OPEN],
-            cuda.to_device(order), cuda.to_device(starts), *columns, dense_quotes, dense_trades, *device,
+    def set_micro_price(self, symbol_id: int, tick_size: int, table: npt.ArrayLike) -> None:
+        """As :meth:`PartitionState.set_micro_price`."""
+        self._to_host().set_micro_price(symbol_id, tick_size, table)
+
+    def to_bytes(self) -> bytes:
+        """The state, in the bytes of :meth:`PartitionState.to_bytes`."""
+        return self.freeze()()
+
+    def freeze(self) -> Callable[[], bytes]:
+        """Take the state as it is now; the call that is returned gives its bytes, from any thread.
+
+        Every batch must have been collected: what is not computed yet is in no checkpoint.
+        """
+        assert not self._flights
+        if self._device is None:
+            return self._host.copy().to_bytes
+        taken = self._device.take(self._streams)
+        like, clock, active = self._host, self._clock.copy(), self._active.copy()
+        return lambda: host_state(like, clock, active, taken).to_bytes()
+
+    def run(self, *columns: Any, **how: Any) -> FrameResult:
+        """One message at once, with the arguments of :func:`agents.kernels.run.run` after the state."""
+        ts_event, symbol_id, kind, codes, *others = columns
+        message = Columns(ts_event, symbol_id, kind, codes, tuple(others), **how)
+        self.submit([message])
+        return self.collect()[0].result
+
+    def submit(self, messages: Sequence[Columns]) -> None:
+        """Start computing messages that promise the same of their sequence numbers, in one go.
+
+        Raises
+        ------
+        ValueError, IndexError
+            As :func:`agents.kernels.run.run`; nothing has changed.
+        """
+        for message in messages:
+            message.check(self.n_symbols)
+        assert len(self._flights) < len(self._slots)
+        device = self._on_device()
+        decided = plan(messages, self.watermark_ns, self._host.config.windows_ns[0])
+        slot = self._slots[0]
+        self._slots.rotate(-1)
+        n = decided.starts[-1]
+        columns = slot.load(messages, self._streams) if n else {}
+        ids = np.concatenate([message.symbol_id for message in messages])
+        flight = _Flight(tuple(messages), ids, decided, slot, columns, [[] for _ in messages])
+        done = 0
+        for step in decided.steps:
+            if len(step.live):
+                self._advance(device, flight, step, done)
+                flight.unmarked.append(step.live)
+                done += len(step.live)
+            if step.close_at is not None:
+                self._mark_all(flight)  # and so waits for what the next step's launch would overwrite
+                self._close(device, step.close_at, flight.closed[step.message])
+        self._clock[at.P_WATERMARK] = decided.after[-1]
+        flight.landing = slot.fetch_outcomes(0, n, self._streams) if done else []
+        self._flights.append(flight)
+
+    def collect(self) -> list[Computed]:
+        """Wait for the oldest batch; what each of its messages brought."""
+        flight = self._flights.popleft()
+        if flight.landing:
+            flight.slot.wait_for_outcomes()
+        self._mark(flight)
+        found = []
+        for number, message in enumerate(flight.messages):
+            a, b = flight.plan.starts[number : number + 2]
+            result = result_of(message, flight.plan, slice(a, b), flight.landing, flight.closed[number])
+            columns = {name: column[a:b] for name, column in flight.columns.items()}
+            found.append(Computed(result, flight.plan.after[number], columns))
+        return found
+
+    @property
+    def in_flight(self) -> int:
+        """Batches submitted and not collected."""
+        return len(self._flights)
+
+    def _on_device(self) -> DeviceTables:
+        if self._device is None:
+            self._device = DeviceTables(self._host)
+        return self._device
+
+    def _to_host(self) -> PartitionState:
+        """Bring the tables back, to be changed; the next batch takes them to the device again."""
+        if self._device is not None:
+            self._mark_flights()
+            taken = self._device.take(self._streams)
+            self._host = host_state(self._host, self._clock, self._active, taken)
+            self._clock = self._host.arrays()[0]
+            self._device = None
+        return self._host
+
+    def _advance(self, device: DeviceTables, flight: _Flight, step: Step, done: int) -> None:
+        order, starts = by_symbol(step.live, flight.ids)
+        order_there, starts_there = flight.slot.group(done, order, starts, self._streams)
+        dense_quotes, dense_trades = flight.messages[0].promises
+        shape = launch_shape(len(starts) - 1, self._processors)
+        cuda_kernels.advance[(*shape, self._streams.compute)](
+            device.sf, device.si, device.wf, device.wi, device.vf, device.c, device.k,
+            int(self._clock[at.P_OPEN]), order_there, starts_there, *flight.columns.values(),
+            dense_quotes, dense_trades, *flight.slot.outcomes(flight.plan.starts[-1]),
         )  # fmt: skip
 
-    def _mark(self, inside: npt.NDArray[np.int64], symbol_id: npt.NDArray[np.int32], outcome: Any) -> None:
-        done = outcome.copy_to_host()[inside] & at.CLASS_MASK == at.PROCESSED
-        self._active[0, symbol_id[inside[done]]] = True
+    def _mark_flights(self) -> None:
+        """Learn of every batch in flight which symbols it has touched."""
+        for flight in self._flights:
+            self._mark(flight)
 
-    def _close(self, watermark: int, closed: Rows) -> None:
+    def _mark_all(self, flight: _Flight) -> None:
+        """The same, and of what is launched of this batch."""
+        self._mark_flights()
+        if flight.unmarked:
+            first, last = flight.unmarked[0][0], flight.unmarked[-1][-1]
+            flight.slot.fetch_outcomes(int(first), int(last) + 1, self._streams)
+            self._mark(flight)
+
+    def _mark(self, flight: _Flight) -> None:
+        if flight.unmarked:
+            outcome = flight.slot.wait_for_outcomes()
+            for live in flight.unmarked:
+                done = outcome[live] & at.CLASS_MASK == at.PROCESSED
+                self._active[0, flight.ids[live[done]]] = True
+            flight.unmarked.clear()
+
+    def _close(self, device: DeviceTables, watermark: int, closed: Rows) -> None:
         """Close what ``watermark`` has passed, in the order of :func:`agents.kernels.drive.close_windows`."""
-        windows, clock = self._config.windows_ns, self._clock
+        windows, clock = self._host.config.windows_ns, self._clock
         if self._active[0].any():
             for window in range(1, len(windows)):
                 clock[at.P_INDEX + window] = clock[at.P_OPEN] // windows[window]
-            self._emit(0, int(clock[at.P_CLOSE]), closed)
+            self._emit(device, 0, int(clock[at.P_CLOSE]), closed)
             self._active[1:] |= self._active[0]
             self._active[0] = False
         while True:
@@ -158,51 +252,31 @@ class CudaPartition:
             if not due:
                 break
             close, window = min(due)
-            self._emit(window, close, closed)
+            self._emit(device, window, close, closed)
             self._active[window] = False
-        clock[at.P_ACTIVE : at.P_ACTIVE + len(windows)] = self._active.sum(1)
         clock[at.P_WATERMARK] = watermark
         clock[at.P_OPEN] = watermark // windows[0] * windows[0]
         clock[at.P_CLOSE] = clock[at.P_OPEN] + windows[0]
 
-    def _emit(self, window: int, close: int, closed: Rows) -> None:
+    def _emit(self, device: DeviceTables, window: int, close: int, closed: Rows) -> None:
         rows = np.flatnonzero(self._active[window])
-        out = [cuda.device_array((columns, len(rows)), dtype) for columns, dtype in _SHAPES]
+        compute = self._streams.compute
+        out = [cuda.device_array((columns, len(rows)), dtype) for columns, dtype in SHAPES]
         out.append(cuda.device_array(len(rows), np.bool_))
-        grid = -(-len(rows) // _THREADS), _THREADS
-        shared = (self._lf, self._li, self._hf, self._hi, self._micro, self._c, self._k, cuda.to_device(rows))
+        configured = (*launch_shape(len(rows), self._processors), compute)
+        d = device
+        shared = (d.lf, d.li, d.hf, d.hi, d.micro, d.c, d.k, cuda.to_device(rows, stream=compute))
         if window == 0:
-            cuda_kernels.close_base[grid](
-                self._sf, self._si, self._wf, self._wi, self._vf, *shared, close, *out
-            )
+            cuda_kernels.close_base[configured](d.sf, d.si, d.wf, d.wi, d.vf, *shared, close, *out)
         else:
-            cuda_kernels.close_longer[grid](self._sf, self._si, self._vf, *shared, window, close, *out)
-        fi, ff, bi, bf, traded = (array.copy_to_host() for array in out)
+            cuda_kernels.close_longer[configured](d.sf, d.si, d.vf, *shared, window, close, *out)
+        fi, ff, bi, bf, traded = (array.copy_to_host(stream=compute) for array in out)
+        compute.synchronize()
+        for values in (ff, bf):
+            values[np.isnan(values)] = np.nan  # a GPU's arithmetic makes a NaN of other bits than a CPU's
         closed.append((fi, ff, bi[:, traded], bf[:, traded]))
 
 
-def _result(
-    outcome: npt.NDArray[np.int64],
-    ea: npt.NDArray[np.int64],
-    eb: npt.NDArray[np.int64],
-    bid: npt.NDArray[np.int64],
-    ask: npt.NDArray[np.int64],
-    closed: Rows,
-) -> FrameResult:
-    """Events by tick, then as the compiled loop writes them; rows as they were closed."""
-    classes = (outcome & at.CLASS_MASK).astype(np.uint8)
-    table: list[tuple[int, int, int, int]] = []
-    for i in np.flatnonzero(outcome != at.PROCESSED).tolist():
-        code = _EVENT_OF_CLASS.get(int(classes[i]), 0)
-        if outcome[i] & (at.FLAG_GAP | at.FLAG_RESET):
-            code = at.EVENT_GAP if outcome[i] & at.FLAG_GAP else at.EVENT_RESET
-        if code:
-            table.append((code, i, int(ea[i]), int(eb[i])))
-        if outcome[i] & at.FLAG_CROSSED and classes[i] == at.PROCESSED:
-            table.append((at.EVENT_CROSSED, i, int(bid[i]), int(ask[i])))
-    events = np.array(table, np.int64).reshape(-1, 4).T.copy()
-    empty = [np.empty((columns, 0), dtype) for columns, dtype in _SHAPES]
-    matrices = tuple(np.concatenate(parts, axis=1) for parts in zip(empty, *closed, strict=True))
-    of_class = np.bincount(classes, minlength=4).tolist()
-    counts = [matrices[0].shape[1], matrices[2].shape[1], len(table), *of_class]
-    return FrameResult(len(classes), counts, (classes, events[0].astype(np.uint8), *events[1:]), matrices)
+def multiprocessors() -> int:
+    """Of the current device; 1 of Numba's simulator, which has none."""
+    return int(getattr(cuda.current_context().device, "MULTIPROCESSOR_COUNT", 1))

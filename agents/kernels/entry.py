@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import numba
@@ -21,9 +23,32 @@ def own(dtype: Any) -> Any:
     return types.Array(dtype, 1, "C")
 
 
-def compiled_for(signature: Any, function: Callable[..., Any]) -> Any:
-    """``function`` for this signature and no other, with a cache tied to all kernel sources."""
-    dispatcher = stamped(numba.njit(nogil=True, cache=True, error_model="numpy")(function))
-    dispatcher.compile(signature)
+def compiled_for(signature: Any, function: Callable[..., Any], *, nogil: bool = True) -> Any:
+    """``function`` for this signature and no other, with a cache tied to all kernel sources.
+
+    Parameters
+    ----------
+    nogil
+        Whether other threads may run meanwhile. Not for what takes microseconds: to get the interpreter's
+        lock back can take longer than that.
+    """
+    dispatcher = stamped(numba.njit(nogil=nogil, cache=True, error_model="numpy")(function))
+    with compiling_alone(dispatcher):
+        dispatcher.compile(signature)
     dispatcher.disable_compile()
     return dispatcher
+
+
+@contextmanager
+def compiling_alone(dispatcher: Any) -> Iterator[None]:
+    """Compile a cached function inside: of processes that start at once one does, and the others load it.
+
+    They wait for its lock, a file beside its place in the cache; where none can be made, nobody waits.
+    """
+    cache_file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
+    with ExitStack() as stack:
+        if cache_file is not None:
+            with suppress(OSError):
+                lock = stack.enter_context(open(f"{cache_file._index_path}.lock", "ab"))
+                fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
+        yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -112,11 +113,42 @@ class PartitionState:
         """The arrays in the order in which :mod:`agents.kernels.drive` unpacks them."""
         return (self._clock, self._active, *self._tables.values(), self._micro, self._c, self._k)
 
+    def tables(self) -> dict[str, Ints]:
+        """The arrays with a row a symbol, spare rows included, by name."""
+        return self._tables
+
+    def constants(self) -> tuple[Floats, Ints, Floats]:
+        """Micro-price tables and the configuration's words and numbers."""
+        return self._micro, self._c, self._k
+
+    def active(self) -> Ints:
+        """A bit a symbol and window: whether the open one has ticks of it."""
+        return self._active
+
+    def replaced(self, clock: Ints, active: Ints, tables: dict[str, Ints]) -> Self:
+        """A state of the same configuration and prices with copies of these arrays."""
+        state = type(self)(self.config, len(tables["record"]))
+        state._clock[:] = clock
+        state._micro = self._micro.copy()
+        state._active[:] = active
+        for name, table in tables.items():
+            state._tables[name][:] = table
+        return state
+
+    def copy(self) -> Self:
+        """A state that goes its own way."""
+        return self.replaced(self._clock, self._active, self._tables)
+
     def table(self) -> Ints:
         """Addresses of :meth:`arrays`; good until symbols or a table of prices are added."""
         if self._table is None:
             self._table = addresses(self.arrays())
         return self._table
+
+    def freeze(self) -> Callable[[], bytes]:
+        """The bytes of the state as it is now."""
+        taken = self.to_bytes()
+        return lambda: taken
 
     def to_bytes(self) -> bytes:
         """The state as bytes, exact to the bit, only the rows in use.

@@ -53,7 +53,7 @@ def _validate(  # type: ignore[no-untyped-def]
 def _compiled() -> Any:
     i8, f8, u1 = types.int64, types.float64, types.uint8
     columns = map(given, [i8, i8, u1, i8, i8, i8, f8, f8, f8, types.int8])
-    return compiled_for(i8(*columns, i8, own(u1)), _validate)
+    return compiled_for(i8(*columns, i8, own(u1)), _validate, nogil=False)
 
 
 def validate(

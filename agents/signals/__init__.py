@@ -12,7 +12,6 @@ signal that raises.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from agents.addresses import import_marked
 from schemas.errors import SettingsError
 
 Floats = npt.NDArray[np.float64]
@@ -114,7 +114,7 @@ def load_signals(addresses: tuple[str, ...], windows_ms: tuple[int, ...]) -> tup
     """
     specs: list[SignalSpec] = []
     for address in addresses:
-        spec = _load(address)
+        spec = import_marked(address, SignalSpec, "signal", "TAPESTREAM_SIGNALS", "@agents.signals.signal")
         window = spec.window_ms or windows_ms[0]
         if window not in windows_ms:
             raise SettingsError(
@@ -125,19 +125,3 @@ def load_signals(addresses: tuple[str, ...], windows_ms: tuple[int, ...]) -> tup
             raise SettingsError(f"two signals of kind {spec.kind!r}", "rename one of them")
         specs.append(replace(spec, window_ms=window))
     return tuple(specs)
-
-
-def _load(address: str) -> SignalSpec:
-    module, _, name = address.partition(":")
-    try:
-        spec = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as exc:
-        raise SettingsError(
-            f"signal {address!r} cannot be imported: {exc}",
-            "TAPESTREAM_SIGNALS takes module:function, found on PYTHONPATH",
-        ) from exc
-    if not isinstance(spec, SignalSpec):
-        raise SettingsError(
-            f"signal {address!r} is a {type(spec).__name__}", "decorate it with @agents.signals.signal(...)"
-        )
-    return spec

@@ -7,8 +7,7 @@ traded is what is left of it in the *next* one. The kernels fit, by symbol and o
 
 from __future__ import annotations
 
-import numpy as np
-
+from agents.kernels.expected_move import take_sides
 from agents.signals import Decision, FeatureRows, Sides, signal
 
 ENTER = 1.0
@@ -17,7 +16,6 @@ LEAVE = 0.5
 """… and stay while it is above this many times: the hysteresis that keeps us from flickering."""
 MIN_T = 2.0
 """A slope less sure than this many standard errors is no slope; it takes us in, never out."""
-LEAST_COST_BPS = 1e-3
 
 
 @signal(
@@ -43,13 +41,15 @@ def order_flow(rows: FeatureRows, sides: Sides, fee_bps: float) -> Decision:
         NaN features (too few windows yet) mean staying out.
     """
     expected = rows["expected_move_bps"]
-    cost = rows["spread"] * 5e3 / rows["mid"] + fee_bps
-    # A locked book has no spread, and without a fee no cost: then any expected move would be "strong".
-    strength = np.abs(expected) / np.maximum(cost, LEAST_COST_BPS)
-    known = strength < np.inf  # and so is neither of the two NaN
-    strength = np.where(known, strength, 0.0)
-    direction = np.sign(np.where(known, expected, 0.0)).astype(np.int8)
-    enters = (strength >= ENTER) & (np.abs(rows["ofi_t"]) >= MIN_T)
-    stays = (direction == sides) & (strength >= LEAVE)
-    side = np.where(enters | stays, direction, np.int8(0))
+    side, strength, cost = take_sides(
+        expected,
+        rows["spread"],
+        rows["mid"],
+        rows["ofi_t"],
+        sides,
+        fee_bps=fee_bps,
+        enter=ENTER,
+        leave=LEAVE,
+        least_t=MIN_T,
+    )
     return Decision(side, strength, expected, cost)

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.configuration import partition_config
+from agents.messages import Message
 from agents.micro_prices import MicroPriceTable, write_tables
-from agents.partition import Message, Partition
+from agents.partition import Partition
 from schemas.codec import dumps, loads
 from schemas.errors import CheckpointError
 from schemas.frame import encode_frame
@@ -118,6 +119,12 @@ def test_the_random_market_has_rows_and_signals_so_that_the_laws_are_not_empty()
     assert len(rows_on(outputs, "market.features")) > 200
     assert len(rows_on(outputs, "market.bars")) > 150
     assert len(signals_of(outputs)) >= 2
+
+
+def test_no_two_frames_of_bars_have_the_same_key_which_compaction_would_make_one() -> None:
+    partition, messages = new_partition(), messages_of(random_ticks(3000, 0), [500, 1_000])
+    keys = [o.key for m in messages for o in partition.process(m) if o.topic == "market.bars"]
+    assert len(keys) == len(set(keys)) > 2
 
 
 @given(cuts=cuts_strategy, at=st.integers(0, 12))
@@ -315,7 +322,7 @@ def test_signals_do_not_depend_on_the_wall_clock_but_for_their_latency() -> None
                 assert one == other
 
 
-@pytest.mark.parametrize("change", [{"windows_ms": (200, 1000)}, {"allowed_lateness_ms": 7}, {"signals": ()}])
+@pytest.mark.parametrize("change", [{"windows_ms": (200, 1000)}, {"allowed_lateness_ms": 7}])
 def test_a_checkpoint_of_another_configuration_is_refused_with_both_named(change: dict[str, object]) -> None:
     partition = new_partition()
     feed(partition, messages_of(random_ticks(50, 0), []))

@@ -34,11 +34,12 @@ def fit_history(hf, row, history, rolling, count):  # type: ignore[no-untyped-de
         moves on the order-flow imbalance of the window before. Slopes are NaN with under 8 points
         or a constant regressor, t and R² also where no variance is left to speak of.
     """
-    rings = history + H_HEAD
-    moves = _ring(hf, row, rings + RING_MOVE * rolling, count)
-    flows = _ring(hf, row, rings + RING_FLOW * rolling, count)
-    terms = _ring(hf, row, rings + RING_ILLIQUIDITY * rolling, count)
-    lagged = _ring(hf, row, rings + RING_LAGGED_OFI * rolling, count)
+    # Slices, since an index that might be negative costs a test each; CUDA lets no function return one.
+    rings = hf[row, history + H_HEAD :]
+    moves = rings[RING_MOVE * rolling : RING_MOVE * rolling + count]
+    flows = rings[RING_FLOW * rolling : RING_FLOW * rolling + count]
+    terms = rings[RING_ILLIQUIDITY * rolling : RING_ILLIQUIDITY * rolling + count]
+    lagged = rings[RING_LAGGED_OFI * rolling : RING_LAGGED_OFI * rolling + count]
     nan = math.nan
     first = _first_known(moves, 0)
     if first == count:
@@ -86,12 +87,6 @@ def fit_history(hf, row, history, rolling, count):  # type: ignore[no-untyped-de
     left = max(yy - slope * zy, 0.0)
     t = slope / math.sqrt(left / (pairs - 2) / zz) if left > 0.0 else nan
     return kyle, amihud, slope, intercept, t, 1.0 - left / yy
-
-
-@jit
-def _ring(hf, row, start, count):  # type: ignore[no-untyped-def]
-    """The filled words of a ring; a slice, since an index that might be negative costs a test each."""
-    return hf[row, start : start + count]
 
 
 @jit

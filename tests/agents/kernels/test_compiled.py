@@ -73,6 +73,31 @@ def test_a_second_process_compiles_nothing_until_any_kernel_source_changes(tmp_p
     assert report(tmp_path) == "0 2 0.0"
 
 
+TOGETHER = """
+import sys
+from agents.kernels import hawkes
+print("ready", flush=True)
+sys.stdin.readline()
+print(len(hawkes._compiled().stats.cache_misses))
+"""
+
+
+def test_of_processes_that_need_a_kernel_at_once_one_compiles_it(tmp_path):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", TOGETHER]
+    processes = [
+        subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        for _ in range(3)
+    ]
+    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 3
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert sorted(process.communicate(timeout=120)[0] for process in processes) == ["0\n", "0\n", "1\n"]
+
+
 def test_read_only_and_writable_columns_run_the_same_compiled_loop():
     ticks = columns(seeded_tape(300))
     writable = run(fresh(KernelConfig(), 2), **ticks).n_processed
