@@ -53,7 +53,9 @@ def run(messages: int = 400_000, rounds: int = 5, seed: int = 7, partitions: int
 async def _measure(settings: Settings, messages: int, rounds: int, seed: int) -> dict[str, Any]:
     await clients.wait_for_broker(settings)
     await admin.ensure_topics(settings, topics.TICKS, topics.TICKS_JSON, topics.DEAD_LETTERS)
-    size = await _fill(settings, messages, seed)
+    ticks = ticks_json(messages, seed)
+    await send_ticks(settings, ticks)
+    size = sum(len(payload) for _, payload in ticks)
     ours: list[tuple[float, float]] = []
     bare: list[tuple[float, float]] = []
     for number in range(rounds):
@@ -74,8 +76,8 @@ async def _measure(settings: Settings, messages: int, rounds: int, seed: int) ->
     }
 
 
-def ticks_json(messages: int, seed: int) -> list[tuple[str, bytes]]:
-    """Symbols and JSON ticks, seven quotes to three trades."""
+def ticks_json(messages: int, seed: int, step_ns: int = 1_000) -> list[tuple[str, bytes]]:
+    """Symbols and JSON ticks, seven quotes to three trades, ``step_ns`` apart."""
     rng = np.random.default_rng(seed)
     which = rng.integers(0, len(SYMBOLS), messages).tolist()
     quotes = (rng.random(messages) < 0.7).tolist()
@@ -85,7 +87,7 @@ def ticks_json(messages: int, seed: int) -> list[tuple[str, bytes]]:
     for k, (code, quote, price, size) in enumerate(zip(which, quotes, prices, sizes, strict=True)):
         tick: dict[str, Any] = {
             "symbol": SYMBOLS[code],
-            "ts_event_ns": START_NS + 1_000 * k,
+            "ts_event_ns": START_NS + step_ns * k,
             "kind": "quote" if quote else "trade",
         }
         if quote:
@@ -96,16 +98,13 @@ def ticks_json(messages: int, seed: int) -> list[tuple[str, bytes]]:
     return made
 
 
-async def _fill(settings: Settings, messages: int, seed: int) -> int:
-    producer = clients.producer(settings, linger_ms=20)
-    await producer.start()
-    topic, size = topics.name(settings, topics.TICKS_JSON), 0
-    for symbol, payload in ticks_json(messages, seed):
-        partition = clients.partition_of(symbol, settings.partitions)
-        await producer.send(topic, payload, symbol.encode(), partition)
-        size += len(payload)
-    await producer.stop()
-    return size
+async def send_ticks(settings: Settings, ticks: list[tuple[str, bytes]]) -> None:
+    """Write JSON ticks to their topic, one a message."""
+    topic = topics.name(settings, topics.TICKS_JSON)
+    async with clients.started(settings, clients.producer(settings, linger_ms=20)) as producer:
+        for symbol, payload in ticks:
+            partition = clients.partition_of(symbol, settings.partitions)
+            await producer.send(topic, payload, symbol.encode(), partition)
 
 
 async def _bare(settings: Settings, messages: int) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import platform
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from agents.kernels import KernelConfig, PartitionState, validate
 from agents.kernels import run as run_frame
+from agents.kernels.run import FrameResult
 
 TICKS_PER_SYMBOL_S = 100.0
 _START_NS = 1_700_000_040_000_000_000 - 1_000_000_000  # a second before a minute: all windows close once
@@ -75,23 +77,46 @@ def _frames(tape: Columns, batch: int) -> list[Columns]:
     return [{name: column[i : i + batch] for name, column in tape.items()} for i in range(0, n, batch)]
 
 
-def measure(symbols: int, batch: int, ticks: int, repeats: int) -> dict[str, Any]:
-    """Median ticks a second over ``repeats`` passes; the first half of each warms the state, unmeasured."""
+def _open(device: str) -> Callable[[PartitionState], Callable[[Columns], FrameResult]]:
+    """From a state to what computes a frame on it: the compiled loop, or the kernels of a GPU."""
+    if device == "cpu":
+        return lambda state: lambda frame: run_frame(state, **frame)
+    from numba import cuda
+
+    from agents.kernels.cuda import CudaPartition
+
+    cuda.select_device(int(device.removeprefix("cuda:")))
+
+    def on_gpu(state: PartitionState) -> Callable[[Columns], FrameResult]:
+        partition = CudaPartition(state)
+        return lambda frame: partition.run(*frame.values())
+
+    return on_gpu
+
+
+def measure(symbols: int, batch: int, ticks: int, repeats: int, device: str = "cpu") -> dict[str, Any]:
+    """Median ticks a second over ``repeats`` passes; the first half of each warms the state, unmeasured.
+
+    On a GPU time is that of the clock, since the thread waits for the device.
+    """
+    now = time.thread_time if device == "cpu" else time.perf_counter
+    opened = _open(device)
     tape = make_tape(ticks, symbols)
     frames = _frames(tape, batch)
     speeds, rows = [], 0
     for _ in range(repeats):
         state = PartitionState(KernelConfig(), symbols)
         state.add_symbols(symbols)
+        compute = opened(state)
         half = len(frames) // 2
         for frame in frames[:half]:
-            run_frame(state, **frame)
+            compute(frame)
         rows = 0
         measured = sum(len(frame["kind"]) for frame in frames[half:])
-        start = time.thread_time()
+        start = now()
         for frame in frames[half:]:
-            rows += run_frame(state, **frame).n_rows
-        speeds.append(measured / (time.thread_time() - start))
+            rows += compute(frame).n_rows
+        speeds.append(measured / (now() - start))
     return {
         "symbols": symbols,
         "batch": batch,
@@ -120,21 +145,25 @@ def measure_validate(batch: int = 4096, repeats: int = 7) -> float:
     return statistics.median(speeds)
 
 
-def run(repeats: int = 5, ticks: int = 1_000_000) -> dict[str, Any]:
+def run(repeats: int = 5, ticks: int = 1_000_000, device: str = "cpu") -> dict[str, Any]:
     """Measure 100, 1,000 and 10,000 symbols in frames of 4,096 and 1,000 ticks.
+
+    On a GPU frames of 65,536 ticks too, as many as a worker that is behind takes together.
 
     Returns
     -------
     dict
         ``ticks_per_s`` of the first case (100 symbols, frames of 4,096) and all ``cases``.
     """
+    batches = (4_096, 1_000) if device == "cpu" else (4_096, 1_000, 65_536)
     cases = [
-        measure(symbols, batch, max(ticks, 400 * symbols), repeats)
+        measure(symbols, batch, max(ticks, 400 * symbols), repeats, device)
         for symbols in (100, 1_000, 10_000)
-        for batch in (4_096, 1_000)
+        for batch in batches
     ]
     return {
         "name": "kernel",
+        "device": device,
         "ticks_per_s": cases[0]["ticks_per_s"],
         "target_ticks_per_s": 15_000_000,
         "validate_ticks_per_s": round(measure_validate()),

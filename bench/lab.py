@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -15,9 +17,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import TopicPartition
+
 from schemas.settings import Settings
 from streams import admin, clients, topics
 from streams.broker import EmbeddedBroker
+from streams.feed import BATCH
 from streams.log_reader import LogReader
 from streams.market.config import DEFAULT_START_NS, MarketConfig
 from streams.market.market import SimulatedMarket
@@ -67,12 +72,15 @@ async def log_size(settings: Settings) -> int:
     return sum(end - begin for begin, end in bounds)
 
 
-def bare_seconds(settings: Settings, messages: int) -> float:
-    """Seconds in which a process that only polls reads the log, from its first record on."""
+def bare_seconds(settings: Settings, messages: int, client: str = "compiled") -> float:
+    """Seconds in which a process that only polls reads the log, from its first record on.
+
+    ``client`` is ``compiled``, the one that workers read by, or ``aiokafka``.
+    """
     program = (
-        "import asyncio, sys\nfrom bench.lab import bare\n"
+        f"import sys\nfrom bench.lab import bare_{client}\n"
         "from schemas.settings import load_settings\n"
-        "print(asyncio.run(bare(load_settings(), int(sys.argv[1]))))"
+        f"print(bare_{client}(load_settings(), int(sys.argv[1])))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(messages)],
@@ -85,8 +93,28 @@ def bare_seconds(settings: Settings, messages: int) -> float:
     return float(done.stdout.split()[-1])
 
 
-async def bare(settings: Settings, messages: int) -> float:
-    """The loop of :func:`bare_seconds`, with the fetch sizes that the worker has."""
+def bare_compiled(settings: Settings, messages: int) -> float:
+    """The loop of :func:`bare_seconds` on the client that workers read by, with their options."""
+    consumer = clients.compiled_consumer(settings, print, logging.getLogger(__name__))
+    name = topics.name(settings, topics.TICKS)
+    consumer.assign([TopicPartition(name, partition, 0) for partition in range(settings.partitions)])
+    seen, started = 0, 0.0
+    while seen < messages:
+        first = consumer.poll(0.5)
+        if first is not None:
+            started = started or time.perf_counter()
+            seen += 1 + len(consumer.consume(BATCH, 0))
+    spent = time.perf_counter() - started
+    consumer.close()
+    return spent
+
+
+def bare_aiokafka(settings: Settings, messages: int) -> float:
+    """The loop of :func:`bare_seconds` on the client that keeps a worker's group, at its own best."""
+    return asyncio.run(_bare_aiokafka(settings, messages))
+
+
+async def _bare_aiokafka(settings: Settings, messages: int) -> float:
     consumer = clients.consumer(settings, topics.name(settings, topics.TICKS))
     await consumer.start()
     seen, started = 0, 0.0
@@ -100,10 +128,20 @@ async def bare(settings: Settings, messages: int) -> float:
     return spent
 
 
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Ask a child to end, and end it when it does not."""
+    child.terminate()
+    try:
+        child.wait(timeout=40)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
 class Worker:
     """``tapestream worker`` as a child; ends with the block."""
 
-    def __init__(self, settings: Settings, name: str = "bench") -> None:
+    def __init__(self, settings: Settings, name: str = "bench", device: str = "cpu") -> None:
         self._port_file = settings.data_dir / f"{name}.port"
         self._port_file.unlink(missing_ok=True)
         self.log = settings.data_dir / f"{name}.log"
@@ -111,6 +149,7 @@ class Worker:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "tapestream.cli", "worker", "--name", name),
+                    *("--device", device),
                     *("--web-port", "0", "--port-file", str(self._port_file)),
                 ],
                 env=settings.environment(os.environ),
@@ -123,12 +162,7 @@ class Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        try:
-            self.process.wait(timeout=40)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end(self.process)
 
     def accounting(self) -> dict[str, Any]:
         """The worker's accounting page; no partitions while it does not answer."""

@@ -1,6 +1,6 @@
-"""Ticks a second, Kafka to Kafka: one worker with all features beside a bare consumer of the same bytes.
+"""Ticks a second, Kafka to Kafka: one worker with all features beside bare consumers of the same bytes.
 
-The log is filled once a shape; then bare consumer and worker read it by turns, each in a process of its own,
+The log is filled once a shape; then bare consumers and worker read it by turns, each in a process of its own,
 and each is timed from its first message to its last. The worker writes features, bars, signals and
 checkpoints meanwhile, with its default settings.
 """
@@ -24,19 +24,26 @@ SHAPES = (
 )
 
 
-def run(ticks: int = 8_000_000, rounds: int = 3, seed: int = 11, only: str = "") -> dict[str, Any]:
+def run(
+    ticks: int = 8_000_000, rounds: int = 3, seed: int = 11, only: str = "", device: str = "cpu"
+) -> dict[str, Any]:
     """Measure every shape; starts a broker a shape.
 
     Returns
     -------
     dict
-        By shape: ``ticks_per_s``, ``bare_ticks_per_s`` (medians), ``ratio_to_bare`` (median of the ratios of
-        neighbouring runs), ``bytes_per_tick``, and how many rows and signals the worker wrote.
+        By shape: ``ticks_per_s``, ``bare_ticks_per_s`` (a bare loop on the worker's client),
+        ``aiokafka_ticks_per_s`` (one on aiokafka), medians; ``ratio_to_bare`` and ``ratio_to_aiokafka``
+        (medians of the ratios of neighbouring runs), ``bytes_per_tick``, and how many rows and signals the
+        worker wrote.
     """
-    return {shape[0]: _shape(*shape[1:], ticks, rounds, seed) for shape in SHAPES if only in ("", shape[0])}
+    wanted = [shape for shape in SHAPES if only in ("", shape[0])]
+    return {shape[0]: _shape(*shape[1:], ticks, rounds, seed, device) for shape in wanted}
 
 
-def _shape(frame: int, symbols: int, rate: float, ticks: int, rounds: int, seed: int) -> dict[str, Any]:
+def _shape(
+    frame: int, symbols: int, rate: float, ticks: int, rounds: int, seed: int, device: str
+) -> dict[str, Any]:
     # Small frames cost more a tick: a shorter log keeps the benchmark's time.
     ticks = ticks if frame >= 1024 else ticks // 4
     with lab(partitions=4) as settings:
@@ -45,17 +52,22 @@ def _shape(frame: int, symbols: int, rate: float, ticks: int, rounds: int, seed:
         )
         messages = asyncio.run(log_size(settings))
         bare: list[float] = []
+        aiokafka: list[float] = []
         ours: list[float] = []
         page: dict[str, Any] = {}
         for number in range(rounds):
             bare.append(bare_seconds(settings, messages))
-            seconds, page = _worker_seconds(settings, messages, number)
+            aiokafka.append(bare_seconds(settings, messages, "aiokafka"))
+            seconds, page = _worker_seconds(settings, messages, number, device)
             ours.append(seconds)
         rows = page["partitions"]
         return {
+            "device": device,
             "ticks_per_s": round(ticks / statistics.median(ours)),
             "bare_ticks_per_s": round(ticks / statistics.median(bare)),
-            "ratio_to_bare": round(statistics.median(b / o for b, o in zip(bare, ours, strict=True)), 3),
+            "aiokafka_ticks_per_s": round(ticks / statistics.median(aiokafka)),
+            "ratio_to_bare": _ratio(bare, ours),
+            "ratio_to_aiokafka": _ratio(aiokafka, ours),
             "ticks": ticks,
             "messages": messages,
             "bytes_per_tick": round(size / ticks, 1),
@@ -67,9 +79,15 @@ def _shape(frame: int, symbols: int, rate: float, ticks: int, rounds: int, seed:
         }
 
 
-def _worker_seconds(settings: Settings, messages: int, number: int) -> tuple[float, dict[str, Any]]:
+def _ratio(bare: list[float], ours: list[float]) -> float:
+    return round(statistics.median(b / o for b, o in zip(bare, ours, strict=True)), 3)
+
+
+def _worker_seconds(
+    settings: Settings, messages: int, number: int, device: str
+) -> tuple[float, dict[str, Any]]:
     asyncio.run(forget_outputs(settings))
     own = settings.model_copy(update={"group": f"bench-{number}"})
-    with Worker(own, f"bench-{number}") as worker:
+    with Worker(own, f"bench-{number}", device) as worker:
         page = worker.wait_for(messages)
     return float(page["flow_seconds"]), page
