@@ -5,6 +5,7 @@ A check never raises: trouble is its answer, with what to do about it.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +20,7 @@ from packaging.utils import canonicalize_name
 
 from orchestrator import discovery
 from schemas.errors import BrokerStartError, BrokerUnavailable, SettingsError, TapestreamError
+from schemas.kill_switch import SWITCH, kill_allowed
 from schemas.settings import Settings, load_settings
 from streams import admin, clients
 from streams.broker import java
@@ -48,12 +50,18 @@ async def examine() -> list[Check]:
         settings = load_settings()
     except SettingsError as exc:
         unread = Check("settings", "fail", exc.problem, exc.remedy)
-        return [*checks, unread, check_gpu(), check_memory()]
+        return [*checks, unread, check_gpu(), check_kill_switch(os.environ), check_memory()]
     broker = await check_broker(settings)
     checks += [Check("settings", "ok", described(settings)), broker]
     if broker.status == "ok":
         checks.append(await check_topics(settings))
-    return [*checks, check_gpu(), check_disk(settings.data_dir), check_memory()]
+    return [
+        *checks,
+        check_gpu(),
+        check_kill_switch(os.environ),
+        check_disk(settings.data_dir),
+        check_memory(),
+    ]
 
 
 def described(settings: Settings) -> str:
@@ -174,7 +182,7 @@ async def check_topics(settings: Settings) -> Check:
     return Check("topics", "fail", f"{found[0]}{more}", found[0].remedy)
 
 
-def check_gpu(take_inventory: Callable[[], discovery.Inventory] = discovery.inventory) -> Check:
+def check_gpu(take_inventory: Callable[[], discovery.Inventory] = discovery.take_inventory) -> Check:
     """What the NVIDIA driver lists; a machine without a GPU is a good machine."""
     inventory = take_inventory()
     if not inventory.devices:
@@ -182,8 +190,26 @@ def check_gpu(take_inventory: Callable[[], discovery.Inventory] = discovery.inve
     shown = []
     for device in inventory.devices:
         size = f" {device.memory_bytes / GIB:.0f} GiB" if device.memory_bytes else ""
-        shown.append(f"{device.nvml_index}: {device.name or 'unnamed'}{size}{' MIG' if device.mig else ''}")
-    return Check("gpu", "ok", f"{'; '.join(shown)}; driver {inventory.driver or 'unknown'}")
+        trouble = f" ({device.problem})" if device.problem else ""
+        shown.append(
+            f"{device.nvml_index}: {device.name or 'unnamed'}{size}{' MIG' if device.mig else ''}{trouble}"
+        )
+    found = f"{'; '.join(shown)}; driver {inventory.driver or 'unknown'}"
+    if any(device.problem for device in inventory.devices):
+        return Check(
+            "gpu", "warn", found, "`tapestream gpus` says more; nothing is sent to a device in trouble"
+        )
+    return Check("gpu", "ok", found)
+
+
+def check_kill_switch(environment: Mapping[str, str]) -> Check:
+    """Whether the memory guard may end processes, and whether the switch for it can be read at all."""
+    try:
+        on = kill_allowed(environment.get(SWITCH))
+    except SettingsError as exc:
+        return Check("process kill", "fail", exc.problem, exc.remedy)
+    found = "on: the memory guard may end children of ours" if on else "off: nothing is ever signalled"
+    return Check("process kill", "ok", found)
 
 
 def check_disk(folder: Path, free_bytes: int | None = None) -> Check:

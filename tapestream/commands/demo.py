@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.live import Live
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from schemas import codec
 from schemas.errors import AccountingError, SettingsError
@@ -24,8 +26,11 @@ from streams import admin, clients
 from streams.broker import EmbeddedBroker
 from streams.broker.ports import is_free
 from tapestream.demo.ledger import Summary
-from tapestream.demo.run import Demo, until_told
+from tapestream.demo.past import Past
+from tapestream.demo.run import Demo, Waiting, until_told
+from tapestream.demo.tasks import AGENTS
 from tapestream.demo.view import Screen
+from tapestream.devices import seats
 from tapestream.interrupts import sigterm_interrupts
 from tapestream.signals_view import line as signal_line
 from tapestream.up.family import Family
@@ -33,9 +38,12 @@ from tapestream.up.pipeline import (
     DEFAULT_BROKER_PORT,
     GRACE_BEYOND_S,
     BrokerWatch,
+    api_plan,
     child_environment,
     sole_use,
     some_broker,
+    task_plans,
+    token_of,
     worker_count,
     worker_plans,
 )
@@ -75,7 +83,8 @@ def run(
     """Show the pipeline at work: broker, workers, a market, and the signals they give.
 
     Ends after --seconds, at the end of the recorded data, or by Ctrl-C, and then says whether every tick is
-    accounted for: exit code 8 when not, or when it ended by --seconds and no signal was made. It works in
+    accounted for and where its tasks ran: exit code 8 when a tick or a task's end is missing, or when it
+    ended by --seconds and no signal was made. It works in
     a folder of its own, which each demo clears; with TAPESTREAM_BROKER set, under a topic prefix of its own.
     """
     if data is not None and not data.is_file():
@@ -85,9 +94,10 @@ def run(
     sigterm_interrupts()  # until the demo listens for it itself
     with place(settings, console) as (placed, broker):
         show = Shown(console, quiet=as_json)
-        producer = _producer(data, speed, symbols, rate, seed)
+        past = None if data is not None else _past(placed, symbols, rate, seed, show)
+        producer = _producer(data, speed, symbols, rate, seed, past)
         count = workers or worker_count(os.cpu_count())
-        summary, by_hand = asyncio.run(_course(placed, broker, count, producer, seconds, show))
+        summary, by_hand = asyncio.run(_course(placed, broker, count, producer, seconds, past, show))
     typer.echo(codec.dumps(summary.as_dict()).decode() if as_json else "\n".join(["", *summary.lines()]))
     # Recorded ticks may hold nothing worth a signal; the simulated market always does.
     expected = not by_hand and (data is None or seconds is not None)
@@ -96,12 +106,22 @@ def run(
         raise AccountingError("; ".join(problems), f"see {placed.data_dir / 'logs'}")
 
 
-def _producer(data: Path | None, speed: str, symbols: int, rate: float, seed: int) -> tuple[str, ...]:
+def _past(settings: Settings, symbols: int, rate: float, seed: int, show: Shown) -> Past | None:
+    past = Past.until(time.time_ns(), settings.model_window_ms or settings.windows_ms[0], symbols, rate, seed)
+    if past is None:
+        show.say("no model is trained: the past of such a market would take too long to make")
+    return past
+
+
+def _producer(
+    data: Path | None, speed: str, symbols: int, rate: float, seed: int, past: Past | None
+) -> tuple[str, ...]:
     """The command that sends the ticks."""
     if data is not None:
         return ("replay", str(data.absolute()), "--speed", speed or "10", "--json")
     of_market = ("--symbols", str(symbols), "--rate", str(rate), "--seed", str(seed), "--faults", FAULTS)
-    return ("market", *of_market, "--speed", speed or "1", "--start", "now", "--json")
+    before = () if past is None else past.market_options
+    return ("market", *of_market, *before, "--speed", speed or "1", "--start", "now", "--json")
 
 
 @contextmanager
@@ -110,7 +130,7 @@ def place(settings: Settings, console: Console) -> Iterator[tuple[Settings, Embe
     folder = settings.data_dir / "demo"
     own = {"data_dir": folder}
     with sole_use(folder, "demo"):
-        for old in ("kafka", "logs"):
+        for old in ("kafka", "logs", "models"):
             shutil.rmtree(folder / old, ignore_errors=True)
         if "broker" in settings.model_fields_set:
             prefix = f"{settings.topic_prefix}demo-{secrets.token_hex(4)}."
@@ -128,25 +148,30 @@ async def _course(
     workers: int,
     producer: tuple[str, ...],
     seconds: float | None,
+    past: Past | None,
     show: Shown,
 ) -> tuple[Summary, bool]:
     """Run the demo on a broker that runs; the summary, and whether it was ended by hand."""
     await clients.wait_for_broker(settings, on_wait=show.say)
     await admin.ensure_topics(settings)
+    token = token_of(settings)
     family = Family(
         settings.data_dir / "logs",
-        child_environment(settings, settings.broker),
+        child_environment(settings, settings.broker, token),
         settings.shutdown_timeout_s + GRACE_BEYOND_S,
         show.say,
         settings.host,
     )
     try:
         async with until_told(family.hurry) as told:
-            demo = Demo(settings, family, BrokerWatch(broker, show.say), producer, seconds, told)
-            plans = worker_plans(workers, "auto", settings.data_dir / "run")
-            with show.waiting() as waiting:
+            watch = BrokerWatch(broker, show.say)
+            demo = Demo(settings, family, watch, producer, seconds, told, show.say, past)
+            run_folder = settings.data_dir / "run"
+            plans = [*worker_plans(seats(workers, "auto"), run_folder), *task_plans(run_folder, AGENTS)]
+            plans.append(api_plan(run_folder))
+            with show.waiting(training=past is not None) as waiting:
                 pages = await demo.start(plans, waiting)
-            screen = Screen(_heading(settings, pages))
+            screen = Screen(_heading(settings, pages, token))
             with show.live(screen) as refresh:
                 summary = await demo.run(screen, refresh)
             by_hand = told.is_set()
@@ -158,7 +183,7 @@ async def _course(
             await admin.delete_topics(settings)
 
 
-def _heading(settings: Settings, pages: dict[str, str]) -> list[str]:
+def _heading(settings: Settings, pages: dict[str, str], token: str) -> list[str]:
     variables = []
     if not settings.broker.endswith(f":{DEFAULT_BROKER_PORT}"):
         variables.append(f"TAPESTREAM_BROKER={settings.broker} ")
@@ -166,11 +191,17 @@ def _heading(settings: Settings, pages: dict[str, str]) -> list[str]:
         variables.append(f"TAPESTREAM_TOPIC_PREFIX={settings.topic_prefix} ")
     return [
         f"broker    {settings.broker}",
-        *(f"{name}  {address}/pipeline  also / /metrics /live /ready" for name, address in pages.items()),
+        *(f"{name:<8}  {address}{_page(name, token)}" for name, address in pages.items()),
         f"signals   {''.join(variables)}.venv/bin/tapestream signals  in another terminal",
         f"logs      {settings.data_dir / 'logs'}",
         "Ctrl-C ends it",
     ]
+
+
+def _page(name: str, token: str) -> str:
+    if name == "api":
+        return f"/dashboard#token={token}  also /docs"
+    return "/pipeline  also / /metrics /live /ready"
 
 
 class Shown:
@@ -185,15 +216,22 @@ class Shown:
             self._console.print(line, soft_wrap=True, markup=False)
 
     @contextmanager
-    def waiting(self) -> Iterator[Callable[[float], None]]:
-        """What to tell how long it waits for the workers."""
-        text = "starting the workers; the first time they compile their kernels"
+    def waiting(self, *, training: bool) -> Iterator[Waiting]:
+        """What to tell how long it waits for the workers, and how far the training is."""
+        texts = ["starting the workers; the first time they compile their kernels"]
+        if training:
+            texts.append("training an LSTM on the market's past")
         if self._quiet or not self._console.is_terminal:
-            self.say(text)
-            yield lambda _seconds: None
+            for text in texts:
+                self.say(text)
+            yield lambda _seconds, _share: None
             return
-        with self._console.status(text) as status:
-            yield lambda seconds: status.update(f"{text} ({seconds:.0f} s)")
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self._console, transient=True) as shown:
+            bars = [shown.add_task(text, total=None) for text in texts]
+            yield lambda _seconds, share: shown.update(
+                bars[-1], total=None if share is None else 1.0, completed=share
+            )
 
     @contextmanager
     def live(self, screen: Screen) -> Iterator[Callable[[Screen], None]]:

@@ -20,7 +20,7 @@ from streams import clients
 from streams.clock import MonotonicClock
 from streams.market.config import DEFAULT_START_NS, MarketConfig
 from streams.market.fault_plan import FaultPlan
-from streams.market.feed import Fed, feed
+from streams.market.feed import Fed, feed, pass_over
 from streams.market.files import ParquetSink, write_truth
 from streams.market.market import SimulatedMarket
 from streams.writer import TickWriter
@@ -37,6 +37,12 @@ def run(
     start: Annotated[
         str, typer.Option(help="Opening, ISO 8601 in UTC, or now. To a file: 2026-01-05T14:30 unless given.")
     ] = "",
+    opened: Annotated[
+        str, typer.Option(help="When it opened, if before --start: the ticks are those from then on.")
+    ] = "",
+    history: Annotated[
+        float, typer.Option(min=0.0, help="With --opened: send so many seconds before --start at once.")
+    ] = 0.0,
     faults: Annotated[
         str,
         typer.Option(help="What the feed does wrong, like gap:0.001,late:0.0005,stall_ms:2000."),
@@ -60,10 +66,11 @@ def run(
     cleanly.
     """
     pace = None if out is not None else _speed(speed)
+    start_ns = _start_ns(start, DEFAULT_START_NS if out is not None else time.time_ns())
     config = MarketConfig(
         symbols=symbols,
         seed=seed,
-        start_ns=_start_ns(start, DEFAULT_START_NS if out is not None else time.time_ns()),
+        start_ns=_opening_ns(opened, start_ns),
         rate_per_s=rate,
         impact=impact,
         flow_bias=flow,
@@ -72,10 +79,11 @@ def run(
     )
     if out is not None and seconds is None and ticks is None:
         raise SettingsError("a file needs an end", "say --seconds or --ticks")
-    until_ns = None if seconds is None else config.start_ns + round(seconds * 1e9)
+    until_ns = None if seconds is None else start_ns + round(seconds * 1e9)
     market = SimulatedMarket(config)
+    pass_over(market, start_ns - round(history * 1e9))
 
-    fed = asyncio.run(_run(market, out, pace, ticks, until_ns, wait))
+    fed = asyncio.run(_run(market, out, pace, start_ns, ticks, until_ns, wait))
     planted = market.truth
     if truth is not None:
         write_truth(truth, planted)
@@ -86,6 +94,7 @@ async def _run(
     market: SimulatedMarket,
     out: Path | None,
     speed: float | None,
+    start_ns: int,
     n_ticks: int | None,
     until_ns: int | None,
     wait_s: float,
@@ -106,6 +115,7 @@ async def _run(
                 speed=speed,
                 n_ticks=n_ticks,
                 until_ns=until_ns,
+                paced_from_ns=start_ns,
                 stopped=told.is_set,
             )
 
@@ -132,6 +142,13 @@ def _start_ns(text: str, default_ns: int) -> int:
         raise SettingsError(f"start: {text!r} is no time", "like 2026-01-05T14:30, in UTC") from None
     moment = moment.replace(tzinfo=moment.tzinfo or UTC)
     return round(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1_000
+
+
+def _opening_ns(text: str, start_ns: int) -> int:
+    opening_ns = _start_ns(text, start_ns)
+    if opening_ns > start_ns:
+        raise SettingsError(f"opened: {text!r} is after the start", "give a time before --start")
+    return opening_ns
 
 
 def _interrupt() -> None:

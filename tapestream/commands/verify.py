@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from agents.verification import Comparison
+    from agents.partition_config import PartitionConfig
+    from agents.verification import Comparison, Verifier
     from schemas.settings import Settings
     from streams.log_reader import LogReader
 
@@ -31,7 +32,8 @@ def run(
     """Prove that the outputs on the log are those that the inputs give.
 
     Starts from the checkpoint nearest below --from, or from the start of the log, computes every input
-    up to --to again and compares each output with the log: none missing, none twice, none different.
+    up to --to again and compares each output with the log: none missing, none twice, none different. Where
+    signals, indicators or the promoted model changed, it changes them too.
     """
     from rich.console import Console
 
@@ -53,6 +55,8 @@ def run(
                 f"{comparison.identical:,} identical, {len(comparison.differences):,} differences",
                 highlight=False,
             )
+            for note in comparison.notes:
+                console.print(f"  {note}", markup=False, highlight=False)
             for difference in comparison.differences[:max_differences]:
                 console.print(f"  {difference}", markup=False, highlight=False)
     if total:
@@ -67,6 +71,7 @@ def _facts(number: int, comparison: Comparison, limit: int) -> dict[str, Any]:
         "identical": comparison.identical,
         "differences": [str(difference) for difference in comparison.differences[:limit]],
         "difference_count": len(comparison.differences),
+        "notes": comparison.notes,
     }
 
 
@@ -75,9 +80,12 @@ async def verify(
 ) -> dict[int, Comparison]:
     """Verify each partition; see :func:`run` for the range."""
     from agents.configuration import partition_config
+    from agents.live.library import RegistryLibrary
+    from streams.clients import wait_for_broker
     from streams.log_reader import LogReader
 
-    config = partition_config(settings)
+    await wait_for_broker(settings, timeout_s=0.0)
+    config = partition_config(settings, RegistryLibrary(settings.data_dir))
     async with LogReader(settings) as reader:
         return {n: await _verify_one(settings, reader, config, n, first, last) for n in partitions}
 
@@ -85,17 +93,17 @@ async def verify(
 async def _verify_one(
     settings: Settings,
     reader: LogReader,
-    config: Callable[[int], Any],
+    config: Callable[[int], PartitionConfig],
     number: int,
     first: int | None,
     last: int | None,
 ) -> Comparison:
-    from agents.outputs import DATA_LOSS_INDEX
-    from agents.partition import Message, Partition
-    from agents.verification import Recorded, Verifier
-    from schemas.headers import get_origin
+    from agents.messages import Message
+    from agents.partition import Partition
+    from agents.partition_state import course_of
+    from agents.selection import Course
+    from agents.verification import Verifier, under
     from streams import checkpoints, topics
-    from streams.recovery import OUTPUT_TOPICS
 
     ticks = topics.name(settings, topics.TICKS)
     begin, log_end = await reader.bounds(ticks, number)
@@ -103,25 +111,48 @@ async def _verify_one(
     saved = checkpoint.next_offset if checkpoint else log_end
     end = min(log_end, saved if last is None else last + 1)
     start = begin if first is None else max(begin, first)
-    state = Partition(config(number))
-    origin_offset = begin
     # Only the newest checkpoints are kept: one above the range is of no use for it.
-    if checkpoint is not None and checkpoint.next_offset <= start and first is not None:
+    usable = checkpoint is not None and checkpoint.next_offset <= start and first is not None
+    origin_offset = checkpoint.next_offset if checkpoint is not None and usable else begin
+    course = Course(config(number).selection)
+    if checkpoint is not None:
+        course = course_of(config(number), checkpoint.state)
+    selected = under(config(number), course, origin_offset, end)
+    state = Partition(selected(origin_offset))
+    if checkpoint is not None and usable:
         state.restore(checkpoint.state)
-        origin_offset = checkpoint.next_offset
     verifier = Verifier()
-    for base in OUTPUT_TOPICS:
-        name = topics.name(settings, base)
-        async for record in reader.rest(name, number):
-            origin = get_origin(record.headers)
-            if origin is None or (origin.topic, origin.partition) != (topics.TICKS, number):
-                continue
-            if start <= origin.offset < end and origin.index != DATA_LOSS_INDEX:
-                found = Recorded(base, record.offset, record.key, record.value, list(record.headers))
-                verifier.record((origin.offset, origin.index), found)
+    if course.stretches[-1][1] != config(number).selection:
+        verifier.result.notes.append(
+            f"configured is [{config(number).selection}], computed was [{course.stretches[-1][1]}]: "
+            "each stretch is computed as it was"
+        )
+    await _record(settings, reader, verifier, number, range(start, end))
     async for record in reader.read(ticks, number, origin_offset, end):
         message = Message(record.offset, record.timestamp, list(record.headers), record.value)
+        if selected(record.offset).selection != state.config.selection:
+            state = state.under(selected(record.offset))
         outputs = state.process(message)
         if record.offset >= start:
             verifier.compute(record.offset, outputs)
     return verifier.finish()
+
+
+async def _record(
+    settings: Settings, reader: LogReader, verifier: Verifier, number: int, inputs: range
+) -> None:
+    """Note the outputs of these inputs that are on the log."""
+    from agents.outputs import DATA_LOSS_INDEX
+    from agents.verification import Recorded
+    from schemas.headers import get_origin
+    from streams import topics
+    from streams.recovery import OUTPUT_TOPICS
+
+    for base in OUTPUT_TOPICS:
+        async for record in reader.rest(topics.name(settings, base), number):
+            origin = get_origin(record.headers)
+            if origin is None or (origin.topic, origin.partition) != (topics.TICKS, number):
+                continue
+            if origin.offset in inputs and origin.index != DATA_LOSS_INDEX:
+                found = Recorded(base, record.offset, record.key, record.value, list(record.headers))
+                verifier.record((origin.offset, origin.index), found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import os
 import socket
 from pathlib import Path
@@ -11,36 +12,57 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tapestream.options import LogLevel
+
 if TYPE_CHECKING:
+    from agents.frames import Backend
     from schemas.settings import Settings
+    from tapestream.devices import Choice
 
 
 def run(
-    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda:N, GPU-uuid or MIG-uuid.")] = "auto",
+    memory_limit: Annotated[
+        str | None,
+        typer.Option(
+            help="GPU memory to take at most, as 8GiB; 90 % of what is free when absent.", show_default=False
+        ),
+    ] = None,
     name: Annotated[str, typer.Option(help="Name of this worker, in logs and pages.")] = "",
     web_port: Annotated[int, typer.Option(help="Port of the pages; 0 takes a free one.")] = 6066,
     port_file: Annotated[
         Path | None, typer.Option(help="Write the port of the pages to this file.", show_default=False)
     ] = None,
-    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+    capacity: Annotated[
+        float,
+        typer.Option(
+            help="What it can carry beside others: one of 3 gets three times the partitions of one of 1."
+        ),
+    ] = 1.0,
+    log_level: LogLevel = "INFO",
 ) -> None:
     """Compute features, bars and signals from market.ticks until Ctrl-C."""
     import asyncio
 
-    from agents.frames import choose_device
+    from schemas.errors import SettingsError
     from schemas.settings import load_settings
     from streams.files import replace_file
+    from tapestream.devices import choose_device
+    from tapestream.serving import set_up_logs
 
+    if not 0 < capacity < math.inf:
+        raise SettingsError(f"capacity must be above 0 and finite, was {capacity:g}", "set --capacity")
     settings = load_settings()
-    device = choose_device(device)
+    chosen = choose_device(device, memory_limit)
     name = name or f"worker-{os.getpid()}"
-    logging.basicConfig(level=log_level, format=f"%(asctime)s {name} %(levelname)s %(message)s")
-    for noisy in ("aiokafka", "faust", "mode", "asyncio"):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(log_level)))
-    logging.getLogger("tapestream.worker").info("computing on %s", device)
+    set_up_logs(name, log_level, noisy=("faust", "mode"))
+    logging.getLogger("tapestream.worker").info("computing on %s", chosen.line)
+    backend = open_backend(chosen)
     prepare(settings)
+    from agents.backpressure import device_uuid
     from agents.tick_worker import TickWorker, WorkerOptions
 
+    uuid = device_uuid(chosen.seen_as, socket.gethostname())
     (settings.data_dir / "faust").mkdir(parents=True, exist_ok=True)
     port = web_port or free_port(settings.host)
     if port_file is not None:
@@ -49,9 +71,22 @@ def run(
     asyncio.set_event_loop(asyncio.new_event_loop())
     # Most objects here live until the next checkpoint; looking through them costs milliseconds each time.
     gc.set_threshold(50_000, 20, 20)
-    worker = TickWorker(settings, WorkerOptions(name, port, log_level))
+    worker = TickWorker(settings, WorkerOptions(name, port, uuid, log_level, backend, capacity))
     gc.freeze()
     worker.run()
+
+
+def open_backend(chosen: Choice) -> Backend:
+    """The backend of a device; from here on this process sees no other one."""
+    from agents.frames import CPU
+
+    if not chosen.cuda:
+        return CPU
+    if chosen.visible is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = chosen.visible
+    from agents.frames.cuda import open_device
+
+    return open_device(chosen.memory_limit_bytes, chosen.visible or "cuda:0")
 
 
 def prepare(settings: Settings) -> None:

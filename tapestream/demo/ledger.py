@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
+
+from tapestream.demo.tasks import TaskOutcome
 
 Report = Mapping[str, Any]
 """What the ``/accounting`` page of a worker answers."""
@@ -80,6 +82,10 @@ class Summary:
         Signals that were read from the topic.
     lag_s
         How long after the producer's end the last tick was in; None when it never was.
+    tasks
+        The tasks that were sent, and how each ended.
+    by_hand
+        Whether it was cut short, so that tasks may still have been under way.
     """
 
     seconds: float
@@ -87,6 +93,8 @@ class Summary:
     totals: Totals
     signals_on_topic: int
     lag_s: float | None = None
+    tasks: Sequence[TaskOutcome] = ()
+    by_hand: bool = False
 
     @property
     def ticks_per_s(self) -> float:
@@ -114,6 +122,8 @@ class Summary:
             )
         if signals_expected and not totals.signals:
             found.append("no signal was made")
+        if not self.by_hand:
+            found += [task.problem for task in self.tasks if task.problem is not None]
         return found
 
     def as_dict(self) -> dict[str, Any]:
@@ -127,6 +137,7 @@ class Summary:
             "lag_s": self.lag_s,
             "balanced": not self.problems(),
             "problems": self.problems(),
+            "tasks": [task.as_dict() for task in self.tasks],
         }
 
     def lines(self) -> list[str]:
@@ -143,4 +154,5 @@ class Summary:
             f"{totals.signals:,} signals",
             f"quality   {totals.gap:,} ticks missing, {totals.crossed:,} crossed quotes",
             f"lag       {lag} from the last tick sent until all were in",
+            *(f"task      {task.line()}" for task in self.tasks),
         ]

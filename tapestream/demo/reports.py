@@ -17,9 +17,16 @@ PATIENCE_S = 2.0
 
 
 class WorkerPages:
-    """The pages of the workers, asked over HTTP; what a worker last said stands until it says more."""
+    """The pages of the workers, asked over HTTP; what a worker last said stands until it says more.
+
+    Attributes
+    ----------
+    silent
+        Names of the workers that did not answer when they were last asked for their accounting.
+    """
 
     def __init__(self) -> None:
+        self.silent: frozenset[str] = frozenset()
         self._session: aiohttp.ClientSession | None = None
         self._last: dict[str, Report] = {}
 
@@ -35,9 +42,11 @@ class WorkerPages:
 
     async def reports(self, pages: Mapping[str, str]) -> list[Report]:
         """The accounting of each worker, by the addresses of their pages."""
-        for name, answer in await self._ask(pages, "/accounting"):
-            if answer is not None:
+        answers = dict(await self._ask(pages, "/accounting"))
+        for name, answer in answers.items():
+            if answer is not None and "partitions" in answer:  # others have pages too
                 self._last[name] = answer
+        self.silent = frozenset(name for name in self._last if answers.get(name) is None)
         return list(self._last.values())
 
     async def ready(self, pages: Mapping[str, str]) -> bool:

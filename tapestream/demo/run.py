@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from schemas import codec
@@ -16,22 +16,28 @@ from schemas.settings import Settings
 from streams import topics
 from streams.follow import follow
 from tapestream.demo.ledger import Summary, add_up
+from tapestream.demo.past import ModelTraining, Past
 from tapestream.demo.reports import WorkerPages, sent_of
+from tapestream.demo.tasks import FIRST, LATER, DemoTasks, analysis, some_symbol
 from tapestream.demo.view import Screen
 from tapestream.up.child import Plan
-from tapestream.up.family import Family
+from tapestream.up.family import Family, Say
 from tapestream.up.pipeline import PRODUCERS, BrokerWatch
 
 LOOK_S = 0.25
-READY_PATIENCE_S = 300.0
-"""The first worker on a machine compiles its kernels."""
+READY_PATIENCE_S = 600.0
+"""The first worker on a machine compiles its kernels: half a minute of a core that it may have to share."""
 QUIET_S = 0.5
 STALLED_S = 15.0
 """Counts that do not move for so long will not: a worker that was killed is back sooner."""
+SILENT_S = 60.0
+"""A worker that does not answer may yet be counting, on a machine that has other things to do."""
 
 MARKET = "market"
+ANALYSE_AFTER_S = 4.0
 
 Show = Callable[[Screen], None]
+Waiting = Callable[[float, float | None], None]
 
 
 @dataclass(slots=True)
@@ -50,6 +56,12 @@ class Demo:
         Arguments of the command that sends the ticks.
     seconds
         End so long after the first tick; None to go on until told, or until the producer ends.
+    told
+        Set when it is to end.
+    say
+        Told what it waits for at its end, a line at a time.
+    past
+        Of the simulated market, which a model is trained on while the workers start; None for no model.
     """
 
     settings: Settings
@@ -58,14 +70,16 @@ class Demo:
     producer: Sequence[str]
     seconds: float | None
     told: asyncio.Event
+    say: Say
+    past: Past | None = None
 
-    async def start(self, workers: Sequence[Plan], waiting: Callable[[float], None]) -> dict[str, str]:
-        """Start the workers and return the addresses of their pages once all are ready.
+    async def start(self, plans: Sequence[Plan], waiting: Waiting) -> dict[str, str]:
+        """Start the children; the addresses of workers and API, once the workers have what they need.
 
         Parameters
         ----------
         waiting
-            Told now and then for how many seconds it has been waiting.
+            Told now and then for how many seconds it has been waiting, and the training's share that is done.
 
         Raises
         ------
@@ -74,13 +88,24 @@ class Demo:
         KeyboardInterrupt
             When it is told to end before that.
         """
-        self.family.start(workers)
+        self.family.start(plans)
+        workers = {plan.name for plan in plans if plan.arguments[0] == "worker"}
+        names = workers | {plan.name for plan in plans if plan.arguments[0] == "api"}
         began = time.monotonic()
-        async with WorkerPages() as asked:
+        async with AsyncExitStack() as stack:
+            asked = await stack.enter_async_context(WorkerPages())
+            training = None
+            if self.past is not None:
+                training = await stack.enter_async_context(ModelTraining(self.past, self.settings.data_dir))
             while True:
                 self.family.look()
-                pages = self.family.pages()
-                if len(pages) == len(workers) and await asked.ready(pages):
+                pages = {name: page for name, page in self.family.pages().items() if name in names}
+                asked_pages = {name: page for name, page in pages.items() if name in workers}
+                if (
+                    len(pages) == len(names)
+                    and await asked.ready(asked_pages)
+                    and await self._has_model(training, asked, asked_pages)
+                ):
                     return pages
                 if self.told.is_set():
                     raise KeyboardInterrupt
@@ -88,14 +113,28 @@ class Demo:
                 if waited > READY_PATIENCE_S:
                     raise ChildError(
                         f"the workers are not ready after {waited:.0f} s",
-                        f"see {self.family.log_file(workers[0].name)}",
+                        f"see {self.family.log_file(plans[0].name)}",
                     )
-                waiting(waited)
+                waiting(waited, None if training is None else training.share)
                 await asyncio.sleep(LOOK_S)
+
+    async def _has_model(
+        self, training: ModelTraining | None, asked: WorkerPages, pages: Mapping[str, str]
+    ) -> bool:
+        """Whether every partition scores with the model that was trained, so that no tick comes before it."""
+        if training is None:
+            return True
+        if training.version is None:
+            return False
+        reports = await asked.reports(pages)
+        models = [row["model"] for report in reports for row in report["partitions"]]
+        return models == [f"lstm/{training.version}"] * self.settings.partitions
 
     async def run(self, screen: Screen, show: Show) -> Summary:
         """Send ticks and show what becomes of them, until it is to end; then let all of them come in."""
-        async with WorkerPages() as asked, self._signals(screen):
+        async with WorkerPages() as asked, self._signals(screen), DemoTasks(self.settings) as tasks:
+            sending: asyncio.Task[None] | None = None
+            alive = asyncio.Event()
             began, first = time.monotonic(), None
             self.family.start([Plan(MARKET, tuple(self.producer), PRODUCERS, restart=False)])
             while self._goes_on(0.0 if first is None else time.monotonic() - first):
@@ -104,6 +143,9 @@ class Demo:
                 screen.update(add_up(await asked.reports(self.family.pages())))
                 if first is None and (screen.totals.ticks_in or time.monotonic() - began > READY_PATIENCE_S):
                     first = time.monotonic()  # a slow machine may take a while to start the producer
+                    sending = asyncio.create_task(_send_tasks(tasks, alive))
+                if screen.totals.signals:
+                    alive.set()
                 show(screen)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self.told.wait(), LOOK_S)
@@ -112,9 +154,30 @@ class Demo:
             ended = time.monotonic()
             sent = sent_of(self.family.log_file(MARKET))
             came_in = await self._drained(asked, screen, show, sent)
+            if sending is not None:
+                if self.told.is_set():
+                    sending.cancel()
+                alive.set()  # or there is nothing to wait for any more
+                with suppress(asyncio.CancelledError):
+                    await sending
+            await self._ended(tasks)
+            by_hand, outcomes = self.told.is_set(), tasks.outcomes()
             lag_s = None if came_in is None else max(0.0, came_in - ended)
             seconds = (came_in or ended) - (first or began)
-        return Summary(seconds, sent, screen.totals, screen.board.total, lag_s)
+        return Summary(seconds, sent, screen.totals, screen.board.total, lag_s, outcomes, by_hand)
+
+    async def _ended(self, tasks: DemoTasks) -> None:
+        """Wait for the tasks to end, with a line that says so, until told that nobody waits any more."""
+        left = tasks.open()
+        if not left or self.told.is_set():
+            return
+        self.say(f"waiting for tasks to end: {', '.join(left)}; Ctrl-C waits no longer")
+        waiting = {asyncio.ensure_future(each) for each in (tasks.ended(), self.told.wait())}
+        done, undone = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for each in undone:
+            each.cancel()
+        for each in done:
+            each.result()
 
     def _goes_on(self, seconds: float) -> bool:
         if self.told.is_set() or not self.family.running(MARKET):
@@ -141,7 +204,8 @@ class Demo:
             if came_in is None and sent is not None and screen.totals.ticks_in >= sent:
                 came_in = now
             complete = came_in is not None and screen.board.total >= screen.totals.signals
-            if now - moved_s >= (QUIET_S if complete else STALLED_S):
+            patience_s = QUIET_S if complete else SILENT_S if asked.silent else STALLED_S
+            if now - moved_s >= patience_s:
                 return came_in
             await asyncio.sleep(LOOK_S / 5)
 
@@ -163,6 +227,17 @@ class Demo:
             reading.cancel()
             with suppress(asyncio.CancelledError, BrokerError):
                 await reading
+
+
+async def _send_tasks(tasks: DemoTasks, alive: asyncio.Event) -> None:
+    """Some at once, one about the ticks when there are some, the heavy ones once there are signals."""
+    await tasks.send(*FIRST)
+    await asyncio.sleep(ANALYSE_AFTER_S)
+    symbol = await some_symbol(tasks.settings)
+    if symbol is not None:
+        await tasks.send(analysis(symbol))
+    await alive.wait()
+    await tasks.send(*LATER)
 
 
 @asynccontextmanager

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from tapestream.gpucheck import expected, record
 from tapestream.reference import asyncapi, cli_page, json_schemas, tables
+from tapestream.shadows import ROOT
 
 
 def documents() -> dict[str, str]:
@@ -16,4 +18,5 @@ def documents() -> dict[str, str]:
         "docs/cli.md": cli_page.page(),
         "docs/settings.md": tables.settings_page(),
         "docs/topics.md": tables.topics_page(),
+        "docs/gpu.md": expected.page((ROOT / "docs" / "gpu.md").read_text(), record.read()),
     }

@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from schemas.features import BAR_SCHEMA, FEATURE_SCHEMA
-from schemas.headers import H_ERROR, H_ORIGIN, H_REMEDY, H_VERSION, H_WATERMARK
+from schemas.features import BAR_SCHEMA, FEATURE_SCHEMA, indicator_schema
+from schemas.headers import H_ERROR, H_MODEL, H_ORIGIN, H_REMEDY, H_VERSION, H_WATERMARK
 from schemas.settings import Settings
 from schemas.ticks import ARROW_SCHEMA, REQUIRED, VERSION
 from streams import topics
@@ -29,8 +29,18 @@ CARRIED: dict[str, tuple[tuple[str, ...], str]] = {
     topics.TICKS_JSON: (("tick", "tick_array"), "receive"),
     topics.FEATURES: (("feature_frame",), "send"),
     topics.BARS: (("bar_frame",), "send"),
+    topics.INDICATORS: (("indicator_frame",), "send"),
     topics.SIGNALS: (("signal",), "send"),
     topics.QUALITY: (("quality_event",), "send"),
+    topics.GPU_TASKS: (("task_request", "task_cancel"), "receive"),
+    topics.GPU_RESULTS: (("task_result", "task_progress"), "send"),
+    topics.GPU_DEVICES: (("device_report",), "send"),
+    topics.WORKERS: (("worker_report",), "send"),
+    topics.GPU_COMMANDS: (
+        ("cleanup_command", "policy_command", "cleanup_answer", "process_ending", "allocator_sample"),
+        "send",
+    ),
+    topics.MEMORY_ALERTS: (("memory_alert",), "send"),
     topics.CHECKPOINTS: (("checkpoint",), "send"),
     topics.DEAD_LETTERS: (("dead_letter",), "send"),
 }
@@ -99,6 +109,7 @@ def _messages() -> dict[str, Any]:
     heartbeat = {
         **_VERSION,
         H_WATERMARK: "time up to which no more ticks come, ns; moves the windows of an idle partition",
+        H_MODEL: "JSON of `version` and `sha256`: the model that scores bars from this message on",
     }
     trouble = {**_OUTPUT, H_ERROR: "what is wrong with it", H_REMEDY: "what to do about it"}
     return {
@@ -114,8 +125,26 @@ def _messages() -> dict[str, Any]:
         "bar_frame": _arrow(
             "A bar a symbol and window that closed; prices are multiples of 1e-9.", BAR_SCHEMA, _OUTPUT
         ),
+        "indicator_frame": _arrow(
+            "A row a bar; after these columns a double for each value of TAPESTREAM_INDICATORS, such as "
+            "`rsi(14)` or `macd(12,26,9).macdsignal`, NaN over its look-back.",
+            indicator_schema(()),
+            _OUTPUT,
+        ),
         "signal": _json("A side taken, changed or left.", "signal", _OUTPUT),
         "quality_event": _json("Trouble in the input, with coordinates.", "quality_event", _OUTPUT),
+        "task_request": _json("Work that somebody wants done.", "task_request", _VERSION),
+        "task_cancel": _json("A wish to end a task; told apart by `cancel`.", "task_cancel", _VERSION),
+        "task_result": _json("The end of a task; take the first of its id.", "task_result", _VERSION),
+        "task_progress": _json("How far a task is; told apart by `progress`.", "task_progress", _VERSION),
+        "device_report": _json("One look at one device, once a second.", "device_report", _VERSION),
+        "worker_report": _json("One look at one tick worker, once a second.", "worker_report", _VERSION),
+        "memory_alert": _json("A step in the life of an alert about memory.", "memory_alert", _VERSION),
+        "cleanup_command": _json("Something to do about a device's memory.", "cleanup_command", _VERSION),
+        "process_ending": _json("A step of ending a child of an agent's own.", "process_ending", _VERSION),
+        "policy_command": _json("Another policy of the memory guard.", "policy_command", _VERSION),
+        "cleanup_answer": _json("What an owner of memory did about it.", "cleanup_answer", _VERSION),
+        "allocator_sample": _json("What allocators hold on a device.", "allocator_sample", _VERSION),
         "checkpoint": {
             "contentType": BYTES,
             "summary": "State of one partition, for workers only; its bytes may change with any version.",

@@ -7,7 +7,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from schemas.alerts import MemoryAlert
+from schemas.commands import AllocatorSample, CleanupAnswer, CleanupCommand, PolicyCommand, ProcessEnding
+from schemas.devices import DeviceReport
 from schemas.messages import QualityEvent, Signal, TickJson
+from schemas.tasks import TaskCancel, TaskProgress, TaskRequest, TaskResult
+from schemas.workers import WorkerReport
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -15,6 +20,18 @@ JSON_MESSAGES: dict[str, tuple[type[BaseModel], Literal["validation", "serializa
     "tick": (TickJson, "validation"),
     "signal": (Signal, "serialization"),
     "quality_event": (QualityEvent, "serialization"),
+    "task_request": (TaskRequest, "validation"),
+    "task_cancel": (TaskCancel, "validation"),
+    "task_result": (TaskResult, "serialization"),
+    "task_progress": (TaskProgress, "serialization"),
+    "device_report": (DeviceReport, "serialization"),
+    "worker_report": (WorkerReport, "serialization"),
+    "memory_alert": (MemoryAlert, "serialization"),
+    "cleanup_command": (CleanupCommand, "serialization"),
+    "policy_command": (PolicyCommand, "validation"),
+    "cleanup_answer": (CleanupAnswer, "serialization"),
+    "allocator_sample": (AllocatorSample, "serialization"),
+    "process_ending": (ProcessEnding, "serialization"),
 }
 """Name to model, and to which of its sides the schema describes: what we accept, or what we write."""
 

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from pydantic_core import PydanticUndefined
 
+from schemas.kill_switch import SWITCH
 from schemas.settings import Settings
 from streams import topics
 
@@ -15,6 +16,10 @@ Generated from `schemas/settings.py` by `make docs`. Every setting is an environ
 a command starts. Lists are JSON: `TAPESTREAM_WINDOWS_MS='[1000, 60000]'`. `TAPESTREAM_DEBUG=1` shows
 tracebacks. A value that cannot be used ends the command with exit code 2 and names the variable.
 """
+
+SWITCH_IS = """which has no prefix, lets the [memory guard](memory-guard.md#ending-processes) end a process of
+ours. Off unless exactly `1` or `true`; set it for the orchestrator and for the agent. Any value but these,
+`0`, `false` and nothing ends the command with exit code 2."""
 
 TOPICS_HEAD = """# Topics
 
@@ -32,6 +37,7 @@ def settings_page() -> str:
         described = _cell((field.description or name.replace("_", " ")).replace("``", "`"))
         kind, default = _cell(_kind(field.annotation)), _cell(_default(field.default))
         lines.append(f"| `TAPESTREAM_{name.upper()}` | {kind} | {default} | {described} |")
+    lines += ["", f"`{SWITCH}`, {SWITCH_IS}"]
     return "\n".join(lines) + "\n"
 
 

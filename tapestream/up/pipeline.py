@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from streams.broker import EmbeddedBroker, embedded_broker
 from streams.broker.ports import is_free
 from streams.locks import open_lock_file, try_lock
 from tapestream.commands.broker import download_progress
+from tapestream.devices import Seat
 from tapestream.up.child import Plan
 from tapestream.up.family import Say
 
@@ -27,6 +29,8 @@ GRACE_BEYOND_S = 5.0
 
 FIRST_WEB_PORT = 6066
 FIRST_INGEST_PORT = 9464
+ORCHESTRATOR_PORT, AGENT_PORT = 9466, 9467
+API_PORT = 8000
 DEFAULT_BROKER_PORT = 9092
 
 
@@ -35,14 +39,14 @@ def worker_count(cores: int | None) -> int:
     return max(1, min(4, (cores or 2) // 2))
 
 
-def worker_plans(count: int, device: str, run_folder: Path) -> list[Plan]:
-    """The workers, with their pages on well-known ports where those are free."""
+def worker_plans(seats: Sequence[Seat], run_folder: Path) -> list[Plan]:
+    """A worker a seat, with their pages on well-known ports where those are free."""
     plans = []
-    for number in range(1, count + 1):
+    for number, seat in enumerate(seats, 1):
         name, port = f"worker-{number}", FIRST_WEB_PORT + number - 1
         port_file = run_folder / f"{name}.port"
         web_port = port if is_free(port) else 0
-        options = ("--device", device, "--web-port", str(web_port), "--port-file", str(port_file))
+        options = (*seat.options, "--web-port", str(web_port), "--port-file", str(port_file))
         plans.append(Plan(name, ("worker", "--name", name, *options), WORKERS, port_file=port_file))
     return plans
 
@@ -55,9 +59,46 @@ def ingest_plan(run_folder: Path) -> Plan:
     return Plan("ingest", ("ingest", *options), PRODUCERS, port_file=port_file)
 
 
-def child_environment(settings: Settings, broker: str) -> dict[str, str]:
+def task_plans(run_folder: Path, agents: tuple[str, ...] = ()) -> list[Plan]:
+    """The orchestrator and a task agent of this host, with their metrics on well-known ports if free.
+
+    Parameters
+    ----------
+    agents
+        ``module:Class`` of agents beside those that are built in or installed.
+    """
+    named = tuple(word for address in agents for word in ("--agent", address))
+    plans = []
+    for name, command, port in (
+        ("orchestrator", "orchestrate", ORCHESTRATOR_PORT),
+        ("agent", "agent", AGENT_PORT),
+    ):
+        port_file = run_folder / f"{name}.port"
+        options = ("--metrics-port", str(port if is_free(port) else 0), "--port-file", str(port_file))
+        plans.append(Plan(name, (command, *named, *options), WORKERS, port_file=port_file))
+    return plans
+
+
+def api_plan(run_folder: Path) -> Plan:
+    """The REST API and the dashboard, on the well-known port where that is free."""
+    port_file = run_folder / "api.port"
+    port = API_PORT if is_free(API_PORT) else 0
+    return Plan(
+        "api", ("api", "--port", str(port), "--port-file", str(port_file)), WORKERS, port_file=port_file
+    )
+
+
+def token_of(settings: Settings) -> str:
+    """The API's token: the configured one, else one made for this run."""
+    if settings.api_token is not None:
+        return settings.api_token.get_secret_value()
+    return secrets.token_urlsafe(24)
+
+
+def child_environment(settings: Settings, broker: str, token: str) -> dict[str, str]:
     """What children get on top of our own environment: where the log is, and no buffering of their words."""
     return {
+        "TAPESTREAM_API_TOKEN": token,
         "TAPESTREAM_BROKER": broker,
         "TAPESTREAM_DATA_DIR": str(settings.data_dir.absolute()),
         "TAPESTREAM_TOPIC_PREFIX": settings.topic_prefix,

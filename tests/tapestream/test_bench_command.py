@@ -1,4 +1,5 @@
 import importlib
+import inspect
 import json
 import sys
 from types import SimpleNamespace
@@ -6,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from tapestream import cli
-from tapestream.commands.bench import BENCHMARKS
+from tapestream.commands.bench import BENCHMARKS, WITH_DEVICE
 
 
 @pytest.fixture
@@ -36,4 +37,9 @@ def test_an_unknown_benchmark_is_answered_with_the_known_ones(capsys):
 
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_every_benchmark_is_a_module_with_a_run(name):
-    assert callable(importlib.import_module(f"bench.{name}").run)
+    assert callable(importlib.import_module(f"bench.{name.replace('-', '_')}").run)
+
+
+@pytest.mark.parametrize("name", WITH_DEVICE)
+def test_those_with_a_device_take_it(name):
+    assert "device" in inspect.signature(importlib.import_module(f"bench.{name}").run).parameters

@@ -123,3 +123,13 @@ def test_a_foreign_package_before_ours_is_named_and_not_a_traceback(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: `import schemas` finds {tmp_path}/schemas/__init__.py (remove ")
+
+
+@pytest.mark.parametrize("command", ["orchestrate", "agent"])
+def test_a_switch_that_is_neither_on_nor_off_refuses_to_start(command, monkeypatch, capsys):
+    monkeypatch.setenv("ALLOW_GPU_PROCESS_KILL", "yes")
+    assert cli.main([command]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: ALLOW_GPU_PROCESS_KILL='yes' is neither on nor off "
+        "(unset ALLOW_GPU_PROCESS_KILL, or set it to exactly 1 or true)"
+    )

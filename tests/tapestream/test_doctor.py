@@ -173,6 +173,21 @@ def test_a_machine_without_a_gpu_is_ok_and_says_why():
     assert check == Check("gpu", "ok", "none, so everything runs on the CPU (Driver Not Loaded)")
 
 
+@pytest.mark.parametrize(
+    ("value", "status", "found"),
+    [
+        (None, "ok", "off: nothing is ever signalled"),
+        ("0", "ok", "off: nothing is ever signalled"),
+        ("true", "ok", "on: the memory guard may end children of ours"),
+        ("yes", "fail", "ALLOW_GPU_PROCESS_KILL='yes' is neither on nor off"),
+    ],
+)
+def test_the_switch_that_lets_processes_be_ended_is_shown_and_must_be_readable(value, status, found):
+    environment = {} if value is None else {"ALLOW_GPU_PROCESS_KILL": value}
+    check = doctor.check_kill_switch(environment)
+    assert (check.status, check.found) == (status, found)
+
+
 def test_gpus_are_listed_even_when_little_is_known_of_them():
     devices = (Device("GPU-1", 0, "H100", 80 << 30, None, True), Device(None, 1, None, None, None, None))
     found = doctor.check_gpu(lambda: Inventory(devices, "580")).found

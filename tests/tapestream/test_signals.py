@@ -130,3 +130,13 @@ async def test_an_absent_topic_is_an_error_with_its_remedy(settings, monkeypatch
     assert capsys.readouterr().err == (
         f"error: {settings.topic_prefix}market.signals is absent (`tapestream topics create` makes it)\n"
     )
+
+
+def test_probabilities_are_shown_in_percent_and_counts_by_kind():
+    board = Board()
+    chances = {"sell": 0.125, "hold": 0.25, "buy": 0.625}
+    scored = a_signal(kind="lstm").model_copy(update={"probabilities": chances, "cost_bps": None})
+    for signal in (a_signal(), scored, scored):
+        board.add(signal)
+    assert board.__rich__().title == "3 signals: 2 lstm, 1 order_flow"
+    assert line(scored).endswith("cost -  1s   lstm        sell 12%  hold 25%  buy 62%")

@@ -36,6 +36,9 @@ def test_a_demo_of_some_seconds_ends_by_itself_with_a_summary_that_balances(demo
     assert summary["bars"] > 0
     assert (summary["balanced"], summary["problems"]) == (True, [])
     assert summary["lag_s"] is not None
+    sent = [task["task_id"] for task in summary["tasks"]]
+    assert sent[-2:] == ["demo-indicators", "demo-patterns"]  # compile for long, so after the ticks live
+    assert {task["state"] for task in summary["tasks"][-2:]} == {"SUCCEEDED"}
 
 
 def test_a_recorded_file_is_replayed_to_its_end(demo, tmp_path, capsys):

@@ -103,6 +103,7 @@ def test_the_summary_says_all_figures_to_programs():
         "lag_s": 0.25,
         "balanced": False,
         "problems": ["99 ticks were sent and 100 came in"],
+        "tasks": [],
     }
 
 

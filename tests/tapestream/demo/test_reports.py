@@ -40,7 +40,17 @@ async def test_what_a_worker_last_said_stands_while_it_is_away():
     async with WorkerPages() as pages:
         async with a_worker(True, report) as one:
             assert await pages.reports({"one": address(one)}) == [report]
+            assert pages.silent == set()
         assert await pages.reports({"one": f"http://127.0.0.1:{free_ports(1)[0]}"}) == [report]
+        assert pages.silent == {"one"}
+
+
+async def test_who_has_no_accounting_is_not_waited_for():
+    async with a_worker(True, {}) as api, WorkerPages() as pages:
+        assert (
+            await pages.reports({"api": address(api), "agent": f"http://127.0.0.1:{free_ports(1)[0]}"}) == []
+        )
+        assert pages.silent == set()
 
 
 def test_a_producer_says_what_it_sent_in_its_last_json_object(tmp_path):

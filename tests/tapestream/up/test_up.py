@@ -42,12 +42,16 @@ def test_one_ctrl_c_drains_the_producers_before_the_workers_and_leaves_nothing(s
     up.interrupt()
     assert up.wait() == 0
     told = [line.split("  ", 1)[1] for line in up.lines()]
-    assert told[-3:] == ["draining ingest", "draining worker-1", "ended; the data is kept"]
+    assert told[-3:] == [
+        "draining ingest",
+        "draining worker-1, orchestrator, agent, api",
+        "ended; the data is kept",
+    ]
     assert gone(family, 0.0)
 
 
 def test_a_worker_that_is_killed_comes_back(start, settings):
-    up = start("up", "--no-ingest", **given(settings))
+    up = start("up", "--no-ingest", "--no-tasks", "--no-api", **given(settings))
     up.wait_for("worker-1 is up")
     family = up.descendants()
     supervisors = {process.pid for process in family if process.ppid() == up.pid}
