@@ -7,10 +7,16 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from schemas.settings import Settings
 from streams import admin
 from tests.kafka import fresh_prefix, shared_kafka
+from tests.orchestrator.fake_gpus import FakeGpus, build
+
+# The same examples in every run, however long one takes.
+hypothesis_settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis_settings.load_profile("same")
 
 
 @pytest.fixture(autouse=True)
@@ -43,3 +49,14 @@ async def topics_ready(settings: Settings) -> AsyncIterator[None]:
     await admin.ensure_topics(settings)
     yield
     await admin.delete_topics(settings)
+
+
+@pytest.fixture(scope="session")
+def fake_libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("fake-gpu"))
+
+
+@pytest.fixture
+def gpus(fake_libraries: Path, tmp_path: Path) -> FakeGpus:
+    """GPUs for machines that have none."""
+    return FakeGpus(fake_libraries, tmp_path / "gpus.txt")

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,14 @@ TAPESTREAM = [sys.executable, "-m", "tapestream.cli"]
 class WorkerProcess:
     """``tapestream worker`` on a free port, with its log in a file."""
 
-    def __init__(self, settings: Settings, name: str, folder: Path) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        folder: Path,
+        *more: str,
+        program: Sequence[str] = TAPESTREAM,
+    ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
         self._port_file = folder / f"{name}.port"
@@ -37,7 +44,7 @@ class WorkerProcess:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *TAPESTREAM,
+                    *program,
                     "worker",
                     "--name",
                     name,
@@ -45,6 +52,7 @@ class WorkerProcess:
                     "0",
                     "--port-file",
                     str(self._port_file),
+                    *more,
                 ],
                 env=settings.environment(os.environ),
                 cwd=ROOT,

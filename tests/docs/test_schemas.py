@@ -8,7 +8,8 @@ import pytest
 from referencing.jsonschema import DRAFT202012
 
 from agents.configuration import partition_config
-from agents.partition import Message, Partition
+from agents.messages import Message
+from agents.partition import Partition
 from schemas import codec
 from schemas.errors import FrameError
 from schemas.frame import encode_frame
@@ -19,6 +20,7 @@ from streams import topics
 from streams.market.config import MarketConfig
 from streams.market.fault_plan import FaultPlan
 from streams.market.market import SimulatedMarket
+from tapestream.reference.json_schemas import JSON_MESSAGES
 from tests.docs.pages import ROOT
 
 SCHEMAS = ROOT / "docs" / "schemas"
@@ -37,7 +39,8 @@ def produced() -> dict[str, list]:
     """Topic to the outputs of a worker that computed a minute of a market with every fault."""
     faults = FaultPlan(gap=0.002, duplicate=0.002, late=0.002, crossed=0.002, bad=0.002)
     market = SimulatedMarket(MarketConfig(symbols=6, seed=3, faults=faults))
-    partition = Partition(partition_config(Settings(partitions=1, windows_ms=(100, 1000)))(0))
+    settings = Settings(partitions=1, windows_ms=(100, 1000), indicators=("rsi",))
+    partition = Partition(partition_config(settings)(0))
     outputs = defaultdict(list)
     frames = [encode_frame(market.block(n_ticks=2_000)) for _ in range(12)]
     for offset, value in enumerate([*frames, b"no frame"]):
@@ -50,6 +53,7 @@ def test_the_market_made_every_kind_of_output(produced):
     assert set(produced) == {
         topics.FEATURES,
         topics.BARS,
+        topics.INDICATORS,
         topics.SIGNALS,
         topics.QUALITY,
         topics.DEAD_LETTERS,
@@ -78,6 +82,13 @@ def test_arrow_outputs_have_the_columns_of_the_asyncapi_document(produced, topic
         tuple((f.name, str(f.type)) for f in read_batch(output.value).schema) for output in produced[topic]
     }
     assert found == {tuple(columns)}
+
+
+def test_indicator_frames_have_the_columns_of_the_asyncapi_document_and_one_for_each_value(produced):
+    rows = asyncapi()["components"]["messages"]["indicator_frame"]["x-columns"]
+    wanted = (*((row["name"], row["type"]) for row in rows), ("rsi", "double"))
+    frames = [read_batch(output.value) for output in produced[topics.INDICATORS]]
+    assert {tuple((f.name, str(f.type)) for f in frame.schema) for frame in frames} == {wanted}
 
 
 def test_tick_frames_have_columns_of_the_asyncapi_document():
@@ -144,12 +155,7 @@ def test_the_schema_of_a_tick_accepts_what_the_program_accepts(tick):
 
 def test_every_schema_is_itself_valid():
     files = sorted(SCHEMAS.glob("*.schema.json"))
-    assert [file.name for file in files] == [
-        "quality_event.schema.json",
-        "signal.schema.json",
-        "tick.schema.json",
-        "tick_message.schema.json",
-    ]
+    assert {file.name.removesuffix(".schema.json") for file in files} == {*JSON_MESSAGES, "tick_message"}
     for file in files:
         schema = json.loads(file.read_text())
         jsonschema.Draft202012Validator.check_schema(schema)
@@ -177,7 +183,5 @@ def test_every_reference_of_the_asyncapi_document_leads_somewhere():
 
 def test_every_topic_in_use_is_a_channel():
     assert set(asyncapi()["channels"]) == {
-        row.name
-        for row in topics.TOPICS
-        if not row.name.startswith(("gpu.", "orchestrator.", "market.depth"))
+        row.name for row in topics.TOPICS if not row.name.startswith(("orchestrator.", "market.depth"))
     }

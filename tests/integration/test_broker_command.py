@@ -130,7 +130,17 @@ def test_the_lag_of_the_workers_is_shown_and_is_json_on_request(settings: Settin
     assert (shown["messages"], shown["seconds"], len(shown["partitions"])) == (0, 0.0, 4)
 
 
-@pytest.mark.parametrize("words", [("topics", "check"), ("lag",)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("topics", "check"),
+        ("lag",),
+        ("verify",),
+        ("dead-letters", "list"),
+        ("task", "list"),
+        ("task", "submit", "echo", "{}"),
+    ],
+)
 def test_without_a_broker_the_error_is_one_line_with_a_remedy(words: tuple[str, ...]) -> None:
     nobody = f"127.0.0.1:{free_ports(1)[0]}"
     shown = tapestream(*words, BROKER=nobody)

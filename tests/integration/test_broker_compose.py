@@ -6,6 +6,7 @@ Parsed, not run: that takes a Docker engine.
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -124,6 +125,8 @@ def test_prometheus_scrapes_the_services_on_the_ports_that_they_serve(services: 
 
 
 class NoAccounts:
+    backpressure = SimpleNamespace(held=False, holds=0)
+
     def rows(self) -> list[dict[str, Any]]:
         return []
 

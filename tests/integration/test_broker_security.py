@@ -14,6 +14,8 @@ from schemas.errors import BrokerError, SettingsError
 from schemas.settings import Settings
 from streams import admin, clients, lag, topics
 from streams.broker import EmbeddedBroker, ListenerSecurity
+from streams.feed import Feed
+from tests.feeds import first_of
 
 USERS = {"ada": "correct horse", "bob": "battery staple"}
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
@@ -89,7 +91,7 @@ def as_ada(broker: EmbeddedBroker, protocol: str = "SASL_PLAINTEXT", **more: obj
 
 
 async def round_trip(settings: Settings) -> bytes:
-    """Every kind of client does its part: topics, a record out and in, a group's lag."""
+    """Every kind of client does its part: topics, a record out and in, a group's lag, a worker's feed."""
     await admin.ensure_topics(settings, topics.TICKS)
     async with clients.started(settings, clients.producer(settings)) as producer:
         await producer.send_and_wait(topics.TICKS, b"tick", key=b"A")
@@ -101,6 +103,12 @@ async def round_trip(settings: Settings) -> bytes:
         await consumer.commit()
     [row] = await lag.group_lag(settings, group)
     assert row.messages == 0
+    feed = Feed(settings, group=group, client_id="feed")
+    try:
+        await feed.read({(topics.TICKS, 0): record.offset})
+        assert [message.value() for message in await first_of(feed, (topics.TICKS, 0))] == [record.value]
+    finally:
+        await feed.close()
     return bytes(record.value)
 
 

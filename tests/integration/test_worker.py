@@ -12,11 +12,13 @@ from aiokafka.admin import RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from pydantic import SecretStr
 
+from schemas import codec
 from schemas.codec import loads
 from schemas.frame import encode_frame
 from schemas.headers import H_ERROR, VERSION_HEADER, get_header
 from schemas.settings import Settings
 from schemas.ticks import Ticks, concat_ticks
+from schemas.workers import WorkerReport
 from streams import admin, clients, topics
 from streams.broker import EmbeddedBroker, ListenerSecurity
 from streams.clients import MAX_RECORD_BYTES
@@ -126,6 +128,35 @@ async def test_an_output_that_the_broker_refuses_stops_the_worker_before_it_comm
         assert await differences(settings) == []
     finally:
         worker.end()
+
+
+@pytest.mark.timeout(300)
+async def test_a_worker_of_three_times_the_capacity_gets_three_times_the_partitions(
+    worker_settings: Settings, tmp_path: Path
+) -> None:
+    settings = worker_settings
+    await admin.ensure_topics(settings)
+    small = WorkerProcess(settings, "small", tmp_path)
+    large = None
+    try:
+        await eventually(lambda: len(small.partitions) == 4, "the first worker has all partitions")
+        large = WorkerProcess(settings, "large", tmp_path, "--capacity", "3")
+        await eventually(
+            lambda: [len(worker.partitions) for worker in (small, large)] == [1, 3],
+            "they have shared them out",
+        )
+        assert small.stop() == 0
+        await eventually(lambda: len(large.partitions) == 4, "the second worker has all partitions")
+        one_partition = settings.model_copy(update={"partitions": 1})
+        said = [codec.decode(WorkerReport, r.value) for r in await read_topic(one_partition, topics.WORKERS)]
+        assert {(one.worker, one.capacity, one.device) for one in said} == {
+            ("small", 1.0, "cpu"),
+            ("large", 3.0, "cpu"),
+        }
+    finally:
+        for worker in (small, large):
+            if worker is not None:
+                worker.end()
 
 
 @pytest.mark.timeout(300)
