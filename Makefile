@@ -12,6 +12,7 @@ DATA ?=
 EXTRAS ?= dev
 BENCH ?= ticks
 PYTEST_ARGS ?=
+GPU_EXTRAS := dev,gpu,bench
 # Test processes; each file stays in one process.
 JOBS ?= 2
 
@@ -27,7 +28,7 @@ FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c "$(FITS)" >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 
-.PHONY: help setup demo up broker test test-fast test-faults test-docker check format bench docs pins clean purge
+.PHONY: help setup demo up broker test test-fast test-faults test-docker check check-gpu check-gpu-names test-gpu bench-gpu format bench docs docs-gpu pins clean purge
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -45,6 +46,8 @@ $(STAMP):
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e ".[$(EXTRAS)]" \
 		|| { echo "uv did not manage, trying pip, which knows pip's own configuration"; \
 		$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"; }
+	@echo "compiling what the pipeline imports, once"
+	@$(BIN)/python -P -m tapestream.bytecode || echo "not compiled: each process does it when it starts"
 	@rm -f $(VENV)/.installed-* && touch $(STAMP)
 
 demo: $(STAMP) ## broker, worker, market and live signals (DEMO_SECONDS=30 ends by itself, DATA=path replays)
@@ -77,11 +80,32 @@ check: $(STAMP) ## lint, format, types, direction of imports, generated document
 	$(BIN)/lint-imports
 	$(BIN)/python -m tapestream.reference --check
 
+check-gpu: $(STAMP) ## what can be known of the GPU path without a GPU: PTX, simulator, shapes, memory (2 minutes)
+	$(BIN)/pytest -q -n $(JOBS) --dist loadfile -m gpu_path $(PYTEST_ARGS)
+
+# The GPU packages take 1.5 GB more and have an environment of their own.
+check-gpu-names: ## every cuDF, CuPy, RMM, numba-cuda and NVML name in the code against the packages (several GB)
+	@$(MAKE) --no-print-directory setup VENV=.venv-gpu EXTRAS=$(GPU_EXTRAS)
+	.venv-gpu/bin/python -m tapestream.gpucheck names
+
+# Refuses before it installs anything for a GPU that is not there.
+test-gpu bench-gpu: $(STAMP)
+	@$(BIN)/python -m tapestream.gpucheck present
+	@$(MAKE) --no-print-directory setup VENV=.venv-gpu EXTRAS=$(GPU_EXTRAS)
+	.venv-gpu/bin/python -m tapestream.gpucheck $(@:-gpu=)
+
+test-gpu: ## on a machine with a GPU: every gpu test, into gpu-report.md
+bench-gpu: ## on a machine with a GPU: every benchmark that has a device, CPU beside GPU, into gpu-report.md
+
 format: $(STAMP) ## let ruff rewrite the code
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-bench: $(STAMP) ## one benchmark as one JSON object (BENCH=ticks|kernel|latency|ingest|checkpoint)
+bench: $(STAMP) ## one benchmark as one JSON object (BENCH=NAME; tapestream bench --help lists them)
 	@$(BIN)/tapestream bench $(BENCH) --json
+
+docs-gpu: $(STAMP) ## compile the CUDA kernels, write what they need to docs/gpu-kernels.json, then docs/gpu.md anew
+	$(BIN)/python -m tapestream.gpucheck kernels
+	@$(MAKE) --no-print-directory docs
 
 docs: $(STAMP) ## write the generated documents anew: docs/schemas, docs/cli.md, docs/settings.md, docs/topics.md
 	$(BIN)/python -m tapestream.reference
@@ -96,5 +120,5 @@ clean: ## caches and build outputs
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find $(FOLDERS) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-purge: clean ## also .venv and the data folder .tapestream
-	rm -rf $(VENV) .tapestream
+purge: clean ## also .venv, .venv-gpu and the data folder .tapestream
+	rm -rf $(VENV) .venv-gpu .tapestream
