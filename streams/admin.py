@@ -28,7 +28,7 @@ CHECKED = ("cleanup.policy", "retention.ms", "max.message.bytes", "message.times
 CREATE_TOPICS = "`tapestream topics create` makes it"
 
 SETTLE_S = 20.0
-"""How long a new topic may take until every partition has a leader."""
+"""How long a topic may take until every partition of it has a leader, or until it is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +214,7 @@ async def ensure_topics(settings: Settings, *bases: str, repair: bool = False) -
         absent = [state.name for state in states if not state.partitions]
         if absent:
             await _create(client, settings, absent)
-            states = await _settled(client, names)
+            states = await _settled(client, names, lambda state: state.led, "has no leader")
         found = differences(settings, states)
         repairable = {difference.topic for difference in found if difference.what in CHECKED}
         if repair and repairable:
@@ -245,16 +245,20 @@ async def _create(client: AIOKafkaAdminClient, settings: Settings, names: list[s
             )
 
 
-async def _settled(client: AIOKafkaAdminClient, names: list[str]) -> list[TopicState]:
-    """The topics once each partition has a leader; creating answers a little before that."""
+async def _settled(
+    client: AIOKafkaAdminClient, names: list[str], settled: Callable[[TopicState], bool], trouble: str
+) -> list[TopicState]:
+    """The topics once each is as it should be; creating and deleting answer a little before that."""
     deadline = time.monotonic() + SETTLE_S
     while True:
         states = await _describe(client, names)
-        unled = [state.name for state in states if not state.led]
-        if not unled:
+        waited_for = [state.name for state in states if not settled(state)]
+        if not waited_for:
             return states
         if time.monotonic() >= deadline:
-            raise TopicError(f"{unled[0]} has no leader after {SETTLE_S:g} s", "look at the broker's own log")
+            raise TopicError(
+                f"{waited_for[0]} {trouble} after {SETTLE_S:g} s", "look at the broker's own log"
+            )
         await asyncio.sleep(0.02)
 
 
@@ -295,10 +299,18 @@ async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
 
 
 async def delete_topics(settings: Settings, *bases: str) -> None:
-    """Delete the topics of the table (or only ``bases``) with all that they hold; absent ones are fine."""
+    """Delete the topics of the table (or only ``bases``) with all that they hold; absent ones are fine.
+
+    Raises
+    ------
+    TopicError
+        When one cannot be deleted, or is still there after a while.
+    """
+    names = _full_names(settings, bases)
     async with admin_client(settings) as client:
-        answer = await client.delete_topics(_full_names(settings, bases))
+        answer = await client.delete_topics(names)
         unknown = 3
         for name, code in (row[:2] for row in answer.topic_error_codes):
             if code not in (0, unknown):
                 raise TopicError(f"{name} cannot be deleted: {for_code(code).__name__}", "check your rights")
+        await _settled(client, names, lambda state: not state.partitions, "is still there")

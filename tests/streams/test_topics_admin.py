@@ -1,6 +1,7 @@
 """Topics on a real broker: created, compared, repaired, refused."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 from aiokafka.admin import NewTopic
@@ -86,6 +87,29 @@ async def test_deleting_absent_topics_is_fine(settings: Settings) -> None:
     assert await admin.describe(settings, topics.TICKS) == [
         admin.TopicState(topics.name(settings, topics.TICKS))
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "trouble"),
+    [(admin.ensure_topics, "has no leader"), (admin.delete_topics, "is still there")],
+)
+async def test_a_topic_that_never_settles_is_given_up(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Settings, str], Awaitable[object]],
+    trouble: str,
+) -> None:
+    """As if the broker's answers never caught up with what it was told."""
+    name = topics.name(settings, topics.TICKS)
+    answers = [admin.TopicState(name)] if change is admin.ensure_topics else []
+
+    async def describe(*_: object) -> list[admin.TopicState]:
+        return [answers.pop()] if answers else [admin.TopicState(name, partitions=4, led=False)]
+
+    monkeypatch.setattr(admin, "_describe", describe)
+    monkeypatch.setattr(admin, "SETTLE_S", 0.1)
+    with pytest.raises(TopicError, match=rf"market\.ticks {trouble} after 0\.1 s"):
+        await change(settings, topics.TICKS)
 
 
 async def test_without_a_broker_the_error_says_how_to_start_one() -> None:
