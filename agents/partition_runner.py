@@ -107,9 +107,7 @@ class PartitionRunner:
             positions = found.checkpoint.positions
             self._slot = 1 - found.checkpoint.slot
         self._emitted = set(found.emitted)
-        self._outputs = OutputLog(
-            self.pipeline.settings, self.pipeline.producer, self.number, dict(positions)
-        )
+        self._outputs = OutputLog(self.pipeline.settings, self.pipeline.outputs, self.number, dict(positions))
         self.cursor = Cursor(found.next_offset)
         self.saved_offset = found.checkpoint.next_offset if found.checkpoint else -1
         if found.lost is not None:

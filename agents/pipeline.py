@@ -20,7 +20,8 @@ from agents.partition_config import PartitionConfig
 from agents.partition_runner import LogEvent, PartitionRunner
 from schemas.errors import TapestreamError
 from schemas.settings import Settings
-from streams.output_log import OutputLog
+from streams import clients
+from streams.output_log import OutputClient
 
 log = logging.getLogger("tapestream.worker")
 
@@ -50,6 +51,7 @@ class TickPipeline:
         self._first_s = 0.0
         self._last_s = 0.0
         self._on_failure = on_failure
+        self._outputs: OutputClient | None = None
         self._producer: Any = None
         self._loading: asyncio.Task[None] | None = None
         self._assigned: set[int] = set()
@@ -71,15 +73,25 @@ class TickPipeline:
         return self._task is not None and self.failure is None and self._loading is not None
 
     @property
+    def outputs(self) -> OutputClient:
+        """The client that outputs are sent by; there once the pipeline has started."""
+        if self._outputs is None:
+            raise RuntimeError("the pipeline has not been started")
+        return self._outputs
+
+    @property
     def producer(self) -> Any:
-        """The producer of outputs and checkpoints; there once the pipeline has started."""
+        """The producer of checkpoints and notices; there once the pipeline has started."""
         if self._producer is None:
             raise RuntimeError("the pipeline has not been started")
         return self._producer
 
     async def start(self) -> None:
-        """Connect the producer and begin to checkpoint; call it in the loop that the events come in."""
-        self._producer = OutputLog.new_producer(self.settings)
+        """Connect the producers and begin to checkpoint; call it in the loop that the events come in."""
+        self._outputs = OutputClient(self.settings)
+        self._producer = clients.producer(
+            self.settings, client_id="tapestream-checkpoints", linger_ms=0, request_timeout_ms=120_000
+        )
         await self._producer.start()
         self._task = asyncio.create_task(self._checkpoint_in_turn(), name="checkpoints")
 
@@ -161,6 +173,8 @@ class TickPipeline:
         await self.release(set(self._assigned), commit)
         if self._producer is not None:
             await self._producer.stop()
+        if self._outputs is not None:
+            self._outputs.close()
 
     @property
     def flow_s(self) -> float:
@@ -185,6 +199,7 @@ class TickPipeline:
 
     async def _checkpoint_in_turn(self) -> None:
         while self.failure is None:
+            self.outputs.serve()  # an idle worker hears of a broker's troubles too
             if not self.runners:
                 await asyncio.sleep(self._pacer.interval_s)
             for runner in list(self.runners.values()):

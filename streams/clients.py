@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.partitioner import murmur2
-from confluent_kafka import Consumer, KafkaError
+from confluent_kafka import Consumer, KafkaError, Producer
 
 from schemas.settings import MAX_MESSAGE_BYTES, Settings
 from streams.credentials import compiled_security, security, ssl_context
@@ -27,6 +27,7 @@ __all__ = [
     "addresses",
     "admin",
     "compiled_consumer",
+    "compiled_producer",
     "consumer",
     "partition_of",
     "producer",
@@ -44,6 +45,9 @@ Larger is slower: above 32 MiB an answer is mapped from the system afresh each t
 
 READ_AHEAD_KB = 32 * 1024
 """What a compiled consumer reads ahead, over all partitions."""
+
+SEND_AHEAD_KB = 64 * 1024
+"""What a compiled producer keeps for a broker that is slow or away."""
 
 MAX_RECORD_BYTES = MAX_MESSAGE_BYTES - 4_096
 """Most bytes of key, value and headers in one record that :func:`producer` takes.
@@ -117,6 +121,33 @@ def compiled_consumer(
         **compiled_security(settings),
     }
     return Consumer(options | overrides, logger=log)
+
+
+def compiled_producer(
+    settings: Settings, on_error: Callable[[KafkaError], None], log: logging.Logger, **overrides: Any
+) -> Producer:
+    """A producer as :func:`producer`, whose own threads talk to the broker.
+
+    Look at what ``on_delivery`` is told of every record, and call ``poll``: nothing is told otherwise.
+    ``overrides`` are librdkafka's options.
+    """
+    options: dict[str, Any] = {
+        "bootstrap.servers": settings.broker,
+        "client.id": "tapestream",
+        "acks": "all",
+        "enable.idempotence": True,
+        "message.max.bytes": MAX_MESSAGE_BYTES,
+        "batch.size": MAX_RECORD_BYTES,
+        "queue.buffering.max.kbytes": SEND_AHEAD_KB,
+        "linger.ms": 0,
+        "delivery.timeout.ms": 120_000,
+        "reconnect.backoff.max.ms": 1_000,
+        # Or an answer to one request is waited for before the next is sent.
+        "socket.nagle.disable": True,
+        "error_cb": on_error,
+        **compiled_security(settings),
+    }
+    return Producer(options | overrides, logger=log)
 
 
 def admin(settings: Settings) -> AIOKafkaAdminClient:

@@ -16,7 +16,7 @@ from schemas.settings import Settings
 from streams import checkpoints, clients, topics
 from streams.checkpoints import PART_BYTES, Checkpoint, cut, join, newest
 from streams.log_reader import LogReader
-from streams.output_log import OutputLog
+from streams.output_log import OutputClient, OutputLog
 from streams.recovery import recover
 
 
@@ -113,7 +113,7 @@ async def test_recovery_knows_the_outputs_that_are_on_the_log_already(settings: 
         LogReader(settings) as reader,
         clients.started(settings, clients.producer(settings)) as producer,
     ):
-        log = OutputLog(settings, producer, 2, {})
+        log = OutputLog(settings, OutputClient(settings), 2, {})
         for offset, index in ((4, 0), (5, 0), (5, 1)):
             origin = Origin(topics.TICKS, 2, offset, index)
             log.add(topics.FEATURES, b"2", b"row", output_headers(origin))

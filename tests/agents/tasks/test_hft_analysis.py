@@ -26,13 +26,12 @@ from schemas.headers import H_WATERMARK, VERSION_HEADER
 from schemas.ipc import read_batch
 from schemas.settings import Settings
 from schemas.ticks import Ticks
-from streams import checkpoints, topics
+from streams import checkpoints, clients, topics
 from streams.clients import partition_of
 from streams.log_reader import LogReader
 from streams.market.config import MarketConfig
 from streams.market.files import ParquetSink
 from streams.market.market import SimulatedMarket
-from streams.output_log import OutputLog
 from streams.replay.run import Replay, ReplayOptions
 from streams.replay.send import closing_ns
 from streams.replay.source import Source, SourceSpec
@@ -266,13 +265,9 @@ async def test_the_topic_gives_the_rows_of_the_file_that_was_replayed_to_it(sett
     async with LogReader(settings) as reader:
         async for record in reader.read(name, home, 0, 3):
             state.process(Message(record.offset, record.timestamp, list(record.headers), record.value))
-    producer = OutputLog.new_producer(settings)
-    await producer.start()
-    try:
+    async with clients.started(settings, clients.producer(settings)) as producer:
         parts = checkpoints.cut(checkpoints.Checkpoint(3, {}, state.snapshot()), checkpoints.new_token())
         await checkpoints.save(settings, producer, home, parts)
-    finally:
-        await producer.stop()
     before = await analysed(settings, symbols=[symbol], from_ns=state.watermark_ns - 1)
     after = await analysed(settings, symbols=[symbol], from_ns=state.watermark_ns)
     assert before.summary["offsets"][str(home)][0] == 0
