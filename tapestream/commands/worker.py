@@ -44,6 +44,7 @@ def run(
     """Compute features, bars and signals from market.ticks until Ctrl-C."""
     import asyncio
 
+    from agents.heap import keep_pages
     from schemas.errors import SettingsError
     from schemas.settings import load_settings
     from streams.files import replace_file
@@ -53,6 +54,7 @@ def run(
     if not 0 < capacity < math.inf:
         raise SettingsError(f"capacity must be above 0 and finite, was {capacity:g}", "set --capacity")
     settings = load_settings()
+    keep_pages()
     chosen = choose_device(device, memory_limit)
     name = name or f"worker-{os.getpid()}"
     set_up_logs(name, log_level, noisy=("faust", "mode"))
