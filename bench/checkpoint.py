@@ -11,7 +11,7 @@ from bench.lab import Worker, fill, lab, log_size
 SYMBOLS = (10, 100, 1_000, 4_000)
 
 
-def run(ticks: int = 6_000_000, seed: int = 5) -> dict[str, Any]:
+def run(ticks: int = 30_000_000, seed: int = 5) -> dict[str, Any]:
     """Let a worker with one partition run through a log, then start another in its place.
 
     Returns

@@ -25,7 +25,7 @@ SHAPES = (
 
 
 def run(
-    ticks: int = 8_000_000, rounds: int = 3, seed: int = 11, only: str = "", device: str = "cpu"
+    ticks: int = 16_000_000, rounds: int = 3, seed: int = 11, only: str = "", device: str = "cpu"
 ) -> dict[str, Any]:
     """Measure every shape; starts a broker a shape.
 

@@ -42,8 +42,14 @@ def portfolio_risk(weights: Vector, scenarios: Scenarios, level: float = 0.95) -
     Raises
     ------
     PortfolioError
-        For wrong weights, or fewer scenarios than the tail needs.
+        For wrong weights, fewer scenarios than the tail needs, or something else than scenarios.
     """
+    if not isinstance(scenarios, Scenarios):
+        raise PortfolioError(
+            "scenarios",
+            f"is {type(scenarios).__name__}",
+            "make them by simulate, or put paths into Scenarios",
+        )
     w = vector("weights", weights, scenarios.assets)
     count, horizon, _ = scenarios.paths.shape
     if not 0.0 < level < 1.0:

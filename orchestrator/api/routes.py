@@ -62,6 +62,19 @@ async def read_body(request: Request, model: type[M]) -> M:
         raise problems.unprocessable(list(exc.errors(include_url=False, include_input=False))) from exc
 
 
+def one_value(request: Request, name: str) -> None:
+    """Refuse a header that was sent twice and says two things.
+
+    Raises
+    ------
+    ApiProblem
+        When it does.
+    """
+    values = request.headers.getlist(name)
+    if len(set(values)) > 1:
+        raise problems.bad_request(f"was sent {len(values)} times, with other values", "send one", field=name)
+
+
 def body_of(model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
     """What the OpenAPI document says of a body that :func:`read_body` reads."""
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
@@ -165,6 +178,7 @@ def make_router(link: Link, gateway: Gateway, streams: Streams, history: History
         ] = None,
     ) -> Response:
         """Have a task done. Sent twice with the same `Idempotency-Key`, it is done once."""
+        one_value(request, "Idempotency-Key")
         asked = await read_body(request, TaskRequest)
         row, repeated = await gateway.submit(asked, idempotency_key)
         href = f"{PREFIX}/gpu/tasks/{row.task_id}"

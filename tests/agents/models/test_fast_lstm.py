@@ -111,19 +111,48 @@ def test_a_small_batch_has_the_bits_of_its_symbols_alone_however_many_threads_to
     assert torch.equal(alone, together)
 
 
+@pytest.mark.parametrize("n", [577, 601, 1_001])
+def test_a_large_batch_that_threads_share_has_the_bits_of_its_symbols_alone(n: int) -> None:
+    _, fast = pair()
+    x = blocks(n, 5)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        together = fast(x)
+    finally:
+        torch.set_num_threads(threads)
+    few = [*range(0, n, 50), n - 2, n - 1]
+    assert torch.equal(torch.cat([fast(x[i : i + 1]) for i in few]), together[few])
+
+
+def test_a_torch_without_onednn_multiplies_by_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, with_it = pair()
+    monkeypatch.setattr(torch.Tensor, "to_mkldnn", lambda _: without("to_mkldnn"))
+    lstm, fast = pair()
+    x = blocks(100, 20)
+    with torch.no_grad():
+        expected = lstm(torch.from_numpy(x))[0][:, -1]
+    torch.testing.assert_close(fast(x), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(fast(x), with_it(x), rtol=0, atol=1e-6)
+
+
+def without(name: str) -> torch.Tensor:
+    raise RuntimeError(f"{name}: this torch was built without it")
+
+
 @pytest.mark.parametrize(("n", "used"), [(8, 1), (50, 1), (600, 2)])
 def test_a_second_thread_is_used_where_there_is_work_for_it(
     n: int, used: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, fast = pair()
     seen = set()
-    product = torch.mm
+    product = fast._product
 
-    def counted(*arguments: torch.Tensor, **more: torch.Tensor) -> torch.Tensor:
+    def counted(state: torch.Tensor) -> torch.Tensor:
         seen.add(torch.get_num_threads())
-        return product(*arguments, **more)
+        return product(state)
 
-    monkeypatch.setattr(torch, "mm", counted)
+    monkeypatch.setattr(fast, "_product", counted)
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

@@ -120,6 +120,7 @@ def _negative(sigma):
             "scenarios",
             "10 have no tail",
         ),
+        (lambda: portfolio_risk(0.25, RETURNS), "scenarios", "is ndarray"),
     ],
 )
 def test_what_cannot_be_used_is_named_with_a_remedy(call, field, said):

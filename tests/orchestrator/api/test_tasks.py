@@ -85,6 +85,16 @@ async def test_a_key_in_two_places_that_differ_is_refused() -> None:
         assert (status, problem["errors"][0]["field"]) == (400, "idempotency_key")
 
 
+@pytest.mark.parametrize(("keys", "status"), [(("k", "k"), 202), (("k", "other"), 400)])
+async def test_a_key_that_is_sent_twice_must_be_one(keys: tuple[str, str], status: int) -> None:
+    async with running() as client:
+        headers = [("Idempotency-Key", key) for key in keys]
+        found, answer = await client.call("POST", "/gpu/tasks", json={"task_type": "a"}, headers=headers)
+        assert found == status
+        if status == 400:
+            assert (answer["errors"][0]["field"], len(client.log.entries)) == ("Idempotency-Key", 0)
+
+
 @pytest.mark.parametrize(
     ("body", "status", "field"),
     [
