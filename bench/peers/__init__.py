@@ -10,7 +10,7 @@ from typing import Any
 
 
 def run(
-    ticks: int = 4_000_000,
+    ticks: int = 16_000_000,
     messages: int = 100_000,
     rounds: int = 3,
     only: tuple[str, ...] = (),

@@ -55,6 +55,7 @@ async def test_positions_are_those_of_what_was_sent_before_however_much_follows(
         # The newer ones are there before anyone asks about the older ones.
         assert await log.acknowledged(later) == {topics.FEATURES: 300}
         assert await values(settings, topics.FEATURES, 1) == first + more
+        assert await log.acknowledged(sent) == {topics.FEATURES: 300, topics.SIGNALS: 2}
     with outputs(settings, 1) as log:
         add(log, topics.FEATURES, range(3))
         await log.flush()
