@@ -147,6 +147,11 @@ class _Walker(ast.NodeVisitor):
                 return self._member(node, self._value(of), name)
             case ast.Call():
                 return self._called(node)
+            case ast.Subscript(
+                value=ast.Attribute(value=ast.Name(id="sys"), attr="modules"),
+                slice=ast.Constant(value=str(name)),
+            ):
+                return self._package(node, name)
         self.generic_visit(node)
         return UNKNOWN
 
@@ -161,8 +166,11 @@ class _Walker(ast.NodeVisitor):
         for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
             self._value(argument)
         match node:
-            case ast.Call(func=ast.Attribute(attr="import_module"), args=[ast.Constant(value=str(name))]):
-                return self._try(node, module, name) if self._ours(name) else UNKNOWN
+            case ast.Call(
+                func=ast.Attribute(attr="import_module") | ast.Name(id="loaded"),
+                args=[ast.Constant(value=str(name))],
+            ):
+                return self._package(node, name)
         if function is UNKNOWN:
             return UNKNOWN
         self._found.calls += 1
@@ -170,6 +178,10 @@ class _Walker(ast.NodeVisitor):
         names = [keyword.arg for keyword in node.keywords if keyword.arg is not None]
         more = len(places) < len(node.args) or len(names) < len(node.keywords)
         return self._try(node, call, function, len(places), names, more)
+
+    def _package(self, node: ast.AST, name: str) -> Any:
+        """What is got by a package's name, as by ``agents.loaded``."""
+        return self._try(node, module, name) if self._ours(name) else UNKNOWN
 
     def _member(self, node: ast.AST, of: Any, name: str) -> Any:
         if of is UNKNOWN:

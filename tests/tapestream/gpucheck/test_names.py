@@ -100,6 +100,17 @@ def test_a_planted_mistake_is_told_with_its_line(problems, right, planted, line,
     assert problem.problem.endswith(says) or says in problem.problem
 
 
+@pytest.mark.parametrize(
+    "got_by",
+    ['importlib.import_module("fakedf.frames")', 'loaded("fakedf.frames")', 'sys.modules["fakedf.frames"]'],
+)
+def test_a_package_that_is_got_by_its_name_is_checked_too(problems, got_by):
+    assert problems(f"package: Any = {got_by}\npackage.Frame(columns=[])\n") == []
+    (problem,) = problems(f"package = {got_by}\npackage.Frames()\n")
+    assert problem.line == 2
+    assert problem.problem == "fakedf.frames has no Frames"
+
+
 def test_what_is_checked_is_counted(problems, tmp_path):
     counted = found(tmp_path, "import fakedf\nfakedf.concat([])\nfakedf.Stream\nlen([])\n")
     assert (counted.names, counted.calls, counted.problems) == (2, 1, [])
