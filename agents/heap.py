@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from contextlib import suppress
 
 # Names and numbers of glibc's malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -2, -3, -8
@@ -11,6 +12,12 @@ KEPT_BYTES = 512 * 1024 * 1024
 GROWN_BYTES = 64 * 1024 * 1024
 MAPPED_BYTES = 32 * 1024 * 1024
 """The most that glibc lets one set."""
+
+
+def give_back() -> None:
+    """Return to the system what is kept and not in use; nothing where there is no glibc."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def keep_pages() -> bool:

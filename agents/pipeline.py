@@ -90,7 +90,10 @@ class TickPipeline:
         """Connect the producers and begin to checkpoint; call it in the loop that the events come in."""
         self._outputs = OutputClient(self.settings)
         self._producer = clients.producer(
-            self.settings, client_id="tapestream-checkpoints", linger_ms=0, request_timeout_ms=120_000
+            self.settings,
+            client_id="tapestream-checkpoints",
+            linger_ms=0,
+            request_timeout_ms=int(clients.DELIVERY_TIMEOUT_S * 1e3),
         )
         await self._producer.start()
         self._task = asyncio.create_task(self._checkpoint_in_turn(), name="checkpoints")

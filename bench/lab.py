@@ -95,7 +95,7 @@ def bare_seconds(settings: Settings, messages: int, client: str = "compiled") ->
 
 def bare_compiled(settings: Settings, messages: int) -> float:
     """The loop of :func:`bare_seconds` on the client that workers read by, with their options."""
-    consumer = clients.compiled_consumer(settings, print, logging.getLogger(__name__))
+    consumer = clients.compiled_consumer(settings, logging.getLogger(__name__))
     name = topics.name(settings, topics.TICKS)
     consumer.assign([TopicPartition(name, partition, 0) for partition in range(settings.partitions)])
     seen, started = 0, 0.0

@@ -122,7 +122,7 @@ def _drive(settings: Settings, frames: list[bytes]) -> tuple[float, float]:
     name, answers = topics.name(settings, topics.TICKS), topics.name(settings, topics.FEATURES)
     log = logging.getLogger(__name__)
     producer = Producer({"bootstrap.servers": settings.broker, "linger.ms": 0, "acks": "all"}, logger=log)
-    consumer = clients.compiled_consumer(settings, print, log)
+    consumer = clients.compiled_consumer(settings, log)
     consumer.assign([TopicPartition(answers, 0, 0)])
     sent: dict[int, float] = {}
     answered: dict[int, float] = {}

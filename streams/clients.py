@@ -7,9 +7,9 @@ client; what others need of it is here.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -22,6 +22,7 @@ from streams.credentials import compiled_security, security, ssl_context
 from streams.reach import START_BROKER, addresses, wait_for_broker
 
 __all__ = [
+    "DELIVERY_TIMEOUT_S",
     "MAX_RECORD_BYTES",
     "START_BROKER",
     "addresses",
@@ -34,6 +35,7 @@ __all__ = [
     "security",
     "ssl_context",
     "started",
+    "tell",
     "wait_for_broker",
 ]
 
@@ -45,6 +47,9 @@ Larger is slower: above 32 MiB an answer is mapped from the system afresh each t
 
 READ_AHEAD_KB = 32 * 1024
 """What a compiled consumer reads ahead, over all partitions."""
+
+DELIVERY_TIMEOUT_S = 120.0
+"""How long services keep what they have sent for a broker that is away before they give it up."""
 
 SEND_AHEAD_KB = 64 * 1024
 """What a compiled producer keeps for a broker that is slow or away."""
@@ -95,16 +100,13 @@ def consumer(settings: Settings, *topics: str, **overrides: Any) -> AIOKafkaCons
     return AIOKafkaConsumer(*topics, **(options | overrides))
 
 
-def compiled_consumer(
-    settings: Settings, on_error: Callable[[KafkaError], None], log: logging.Logger, **overrides: Any
-) -> Consumer:
+def compiled_consumer(settings: Settings, log: logging.Logger, **overrides: Any) -> Consumer:
     """A consumer that reads, checks and unpacks in threads of its own, for who is given partitions.
 
     It joins no group. ``overrides`` are librdkafka's options.
     """
     options: dict[str, Any] = {
-        "bootstrap.servers": settings.broker,
-        "client.id": "tapestream",
+        **_compiled(settings, log),
         "group.id": "tapestream",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
@@ -116,38 +118,45 @@ def compiled_consumer(
         # A queue that is full holds back the next fetch for a second by default.
         "fetch.queue.backoff.ms": 1,
         "queued.max.messages.kbytes": READ_AHEAD_KB,
-        "reconnect.backoff.max.ms": 1_000,
-        "error_cb": on_error,
-        **compiled_security(settings),
     }
     return Consumer(options | overrides, logger=log)
 
 
-def compiled_producer(
-    settings: Settings, on_error: Callable[[KafkaError], None], log: logging.Logger, **overrides: Any
-) -> Producer:
+def compiled_producer(settings: Settings, log: logging.Logger, **overrides: Any) -> Producer:
     """A producer as :func:`producer`, whose own threads talk to the broker.
 
     Look at what ``on_delivery`` is told of every record, and call ``poll``: nothing is told otherwise.
     ``overrides`` are librdkafka's options.
     """
     options: dict[str, Any] = {
-        "bootstrap.servers": settings.broker,
-        "client.id": "tapestream",
+        **_compiled(settings, log),
         "acks": "all",
         "enable.idempotence": True,
         "message.max.bytes": MAX_MESSAGE_BYTES,
         "batch.size": MAX_RECORD_BYTES,
         "queue.buffering.max.kbytes": SEND_AHEAD_KB,
         "linger.ms": 0,
-        "delivery.timeout.ms": 120_000,
-        "reconnect.backoff.max.ms": 1_000,
+        "delivery.timeout.ms": int(DELIVERY_TIMEOUT_S * 1e3),
         # Or an answer to one request is waited for before the next is sent.
         "socket.nagle.disable": True,
-        "error_cb": on_error,
-        **compiled_security(settings),
     }
     return Producer(options | overrides, logger=log)
+
+
+def _compiled(settings: Settings, log: logging.Logger) -> dict[str, Any]:
+    """What the compiled clients have in common."""
+    return {
+        "bootstrap.servers": settings.broker,
+        "client.id": "tapestream",
+        "reconnect.backoff.max.ms": 1_000,
+        "error_cb": partial(tell, log),
+        **compiled_security(settings),
+    }
+
+
+def tell(log: logging.Logger, error: KafkaError) -> None:
+    """Say what a compiled client goes on after by itself: it connects again, it asks again."""
+    log.warning("the broker: %s", error.str())
 
 
 def admin(settings: Settings) -> AIOKafkaAdminClient:

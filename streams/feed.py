@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, Message, TopicPartition
 
 from schemas.errors import BrokerError
 from schemas.settings import Settings
-from streams.clients import compiled_consumer
+from streams.clients import compiled_consumer, tell
 
 log = logging.getLogger("tapestream.feed")
 
@@ -63,7 +63,7 @@ class Feed:
     """
 
     def __init__(self, settings: Settings, *, group: str, client_id: str) -> None:
-        self._client = compiled_consumer(settings, _tell, log, **{"group.id": group, "client.id": client_id})
+        self._client = compiled_consumer(settings, log, **{"group.id": group, "client.id": client_id})
         # One thread, so that a change of partitions never meets a poll.
         self._thread = ThreadPoolExecutor(1, "feed")
         self._polling: asyncio.Future[Any] | None = None
@@ -148,7 +148,7 @@ class Feed:
 
     def _note(self, place: Place, offset: int | None, error: KafkaError) -> None:
         if error.code() in PASSING or error.retriable():
-            _tell(error)
+            tell(log, error)
             return
         where = f"{place[0]}[{place[1]}]" + (f"@{offset}" if offset is not None and offset >= 0 else "")
         self._trouble = BrokerError(
@@ -183,8 +183,3 @@ class Feed:
         self._ends = {place: end for place, end in self._ends.items() if place in starts}
         if starts:
             self._client.assign([TopicPartition(*place, offset) for place, offset in starts.items()])
-
-
-def _tell(error: KafkaError) -> None:
-    """The client goes on by itself: it connects again, it asks again."""
-    log.warning("the broker: %s", error.str())

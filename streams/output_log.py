@@ -41,7 +41,7 @@ class OutputClient:
     def __init__(self, settings: Settings, **overrides: Any) -> None:
         largest = max(topic.max_message_bytes for topic in topics.TOPICS)  # dead letters hold whole messages
         options = {"client.id": "tapestream-outputs", "message.max.bytes": largest}
-        self._client = clients.compiled_producer(settings, _tell, log, **options | overrides)
+        self._client = clients.compiled_producer(settings, log, **options | overrides)
 
     async def send(self, topic: str, partition: int, record: _Record, settled: _Settled) -> None:
         """Hand over one record; ``settled`` is told what became of it. Waits while the client is full.
@@ -125,8 +125,7 @@ class OutputLog:
         DeliveryError
             When the client does not take it, or the broker has refused one before it.
         """
-        self._client.serve()
-        self._see_refusal()
+        self._hear()
         waiting, self._waiting, self.waiting_bytes = self._waiting, {}, 0
         for topic, records in waiting.items():
             batch = SentBatch(topic, len(records))
@@ -154,10 +153,8 @@ class OutputLog:
         for batch in sent:
             waits = _waits()
             while batch.left:
-                self._client.serve()
-                self._see_refusal()
-                if batch.left:
-                    await asyncio.sleep(next(waits))
+                await asyncio.sleep(next(waits))
+                self._hear()
             self._positions[batch.topic] = max(self._positions.get(batch.topic, 0), batch.after)
         return dict(self._positions)
 
@@ -168,7 +165,8 @@ class OutputLog:
         elif self._refused is None:
             self._refused = self._error(batch.topic, f"output refused: {error.str()}")
 
-    def _see_refusal(self) -> None:
+    def _hear(self) -> None:
+        self._client.serve()
         if self._refused is not None:
             raise self._refused
 
@@ -184,8 +182,3 @@ def _waits() -> Iterator[float]:
     while True:
         yield wait
         wait = min(LONGEST_WAIT_S, 1.5 * wait)
-
-
-def _tell(error: KafkaError) -> None:
-    """The client goes on by itself: it connects again, it sends again."""
-    log.warning("the broker: %s", error.str())

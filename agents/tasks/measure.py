@@ -5,7 +5,6 @@ Linux only, as are the devices that tasks run on.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.allocators import cuda_torch
+from agents.heap import give_back
 from agents.loaded import loaded
 
 KIB = 1_024
@@ -74,8 +74,7 @@ def give_memory_back() -> None:
     for torch in _cuda_torch():
         torch.cuda.empty_cache()
     _free_what_numba_has_put_off()
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)  # glibc's; others have none
+    give_back()
 
 
 def _free_what_numba_has_put_off() -> None:

@@ -12,6 +12,8 @@ from schemas.errors import TapestreamError
 
 MEDIA_TYPE = "application/problem+json"
 
+_AGAIN = "send it again; with the same Idempotency-Key nothing is done twice"
+
 
 class FieldProblem(BaseModel):
     """What is wrong with one field of a request."""
@@ -131,35 +133,22 @@ def body_too_slow(seconds: float) -> ApiProblem:
 
 def took_too_long(seconds: float) -> ApiProblem:
     """We did not answer in time."""
-    return ApiProblem(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "timeout",
-        f"no answer within {seconds:g} s",
-        "send it again; with the same Idempotency-Key nothing is done twice",
-        headers={"Retry-After": "1"},
-    )
+    return _unavailable("timeout", f"no answer within {seconds:g} s", _AGAIN)
 
 
 def log_unavailable(why: str) -> ApiProblem:
     """Kafka does not answer, so nothing can be accepted."""
-    return ApiProblem(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "log-unavailable",
-        why,
-        "send it again; with the same Idempotency-Key nothing is done twice",
-        headers={"Retry-After": "1"},
-    )
+    return _unavailable("log-unavailable", why, _AGAIN)
 
 
 def not_ready() -> ApiProblem:
     """The topics are still being read."""
-    return ApiProblem(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "not-ready",
-        "the topics are still being read",
-        "wait until /ready answers 200",
-        headers={"Retry-After": "1"},
-    )
+    return _unavailable("not-ready", "the topics are still being read", "wait until /ready answers 200")
+
+
+def _unavailable(kind: str, problem: str, remedy: str) -> ApiProblem:
+    """It passes; a client may ask again in a second."""
+    return ApiProblem(HTTPStatus.SERVICE_UNAVAILABLE, kind, problem, remedy, headers={"Retry-After": "1"})
 
 
 def unknown_task(task_id: str) -> ApiProblem:

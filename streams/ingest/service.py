@@ -36,7 +36,6 @@ log = logging.getLogger("tapestream.ingest")
 
 GROUP = "tapestream-ingest"
 POLL_MS = 200
-DELIVERY_TIMEOUT_S = 120.0
 RETRY_S = 0.5
 
 
@@ -119,14 +118,14 @@ class Ingest(ConsumerRebalanceListener):  # type: ignore[misc]
             When the log cannot be read.
         """
         await admin.ensure_topics(self._settings, topics.TICKS, topics.TICKS_JSON, topics.DEAD_LETTERS)
-        producer = clients.producer(self._settings, request_timeout_ms=int(DELIVERY_TIMEOUT_S * 1e3))
+        producer = clients.producer(self._settings, request_timeout_ms=int(clients.DELIVERY_TIMEOUT_S * 1e3))
         self._consumer = clients.consumer(self._settings, group_id=self._group)
         self._take_over = TakeOver(self._settings, self._group, self._consumer)
-        self._dead = DeadLetterWriter(self._settings, producer, DELIVERY_TIMEOUT_S)
+        self._dead = DeadLetterWriter(self._settings, producer, clients.DELIVERY_TIMEOUT_S)
         async with TickWriter(
             self._settings,
             heartbeat_ms=None,  # ours know whether more is to be read
-            delivery_timeout_s=DELIVERY_TIMEOUT_S,
+            delivery_timeout_s=clients.DELIVERY_TIMEOUT_S,
             producer=producer,
             **self._limits,
         ) as self.writer:
